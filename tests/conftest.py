@@ -1,0 +1,31 @@
+"""What every test runs under: one thread, no settings of the person who runs it, no test that lacks its device."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# Before anything imports torch: on a busy machine two threads can be ten times slower than one.
+os.environ["OMP_NUM_THREADS"] = "1"
+for _name in ("FORCE_COLOR", "HYDRA_FULL_ERROR", "NO_COLOR", "TRAINKIT_DEBUG"):
+    os.environ.pop(_name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``gpu`` where there is none, without importing torch for the others."""
+    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if for_gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in for_gpu:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Undo what a training in this process chose (``trainer.threads``)."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

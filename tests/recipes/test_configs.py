@@ -1,0 +1,93 @@
+"""The data and model configs, composed and built by Hydra alone."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from trainkit.data import Splits
+from trainkit.recipes.data import Augmented
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DATA = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml") if path.stem != "default")
+FILES = sorted([*(CONFIGS / "data").glob("*.yaml"), *(CONFIGS / "model").glob("*.yaml")])
+IMAGES = ["digits", "mnist", "fashion_mnist", "cifar10"]
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(overrides=[f"+{override}" if "." not in override else override for override in overrides])
+
+
+@pytest.mark.parametrize("name", ["digits", "auto_mpg"])
+def test_facts_are_those_of_the_data(name):
+    data = composed(f"data={name}").data
+    splits = instantiate(data.datasets, _convert_="all")
+    assert isinstance(splits, Splits)
+    inputs, target = splits.train[0]
+    assert inputs.numel() == data.features
+    if data.classes is None:
+        assert target.shape == (data.outputs,)
+    else:
+        assert inputs.shape == (data.channels, data.size, data.size)
+        assert splits.train.tensors[1].max() + 1 == data.classes == data.outputs
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("model", ["mlp", "cnn", "sequential", "nested"])
+def test_image_models_fit_image_data(name, model):
+    config = composed(f"data={name}", f"model={model}")
+    data = config.data
+    assert data.features == data.channels * data.size**2
+    outputs = instantiate(config.model, _convert_="all")(torch.rand(2, data.channels, data.size, data.size))
+    assert outputs.shape == (2, data.outputs)
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear"])
+def test_flat_models_fit_flat_data(model):
+    config = composed("data=auto_mpg", f"model={model}")
+    assert instantiate(config.model, _convert_="all")(torch.rand(2, config.data.features)).shape == (2, 1)
+
+
+def test_the_network_of_the_tutorials_is_near():
+    config = composed("data=mnist", "model=mlp", "model.hidden=[128,64]")
+    shapes = [tuple(p.shape) for p in instantiate(config.model, _convert_="all").parameters() if p.ndim == 2]
+    assert shapes == [(128, 784), (64, 128), (10, 64)]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "list"])
+def test_augmentation_is_built_from_config(several):
+    transform = "{_target_: torchvision.transforms.v2.RandomCrop, size: 8, padding: 1}"
+    config = composed("data=digits", f"data.augment={f'[{transform}]' if several else transform}")
+    train = instantiate(config.data.datasets, _convert_="all").train
+    assert isinstance(train, Augmented)
+    assert [type(t).__name__ for t in train.transforms] == ["RandomCrop"]
+    assert train[0][0].shape == (1, 8, 8)
+
+
+def test_options_reach_torchvision(tmp_path, monkeypatch):
+    calls = {}
+    monkeypatch.setattr("trainkit.recipes.data.torchvision_images", lambda **options: calls.update(options))
+    config = composed("data=cifar10", f"data.folder={tmp_path}", "data.download=false", "data.split_seed=4")
+    instantiate(config.data.datasets, _convert_="all")
+    assert calls.pop("folder") == str(tmp_path)
+    assert calls == {"name": "cifar10", "validation": 0.1, "split_seed": 4, "augment": None, "download": False}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_data_set_has_the_same_keys(name):
+    default = yaml.safe_load((CONFIGS / "data" / "default.yaml").read_text())
+    assert set(default) <= set(composed(f"data={name}").data)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_key_says_what_it_is(path):
+    first, *lines = path.read_text().splitlines()
+    assert first.startswith("# ")
+    keyed = [line for line in lines if re.match(r"[ -]*\w+:", line) and "defaults:" not in line]
+    bare = [line for line in keyed if "  # " not in line and not line.endswith((":", "torch.nn.Linear"))]
+    assert not bare

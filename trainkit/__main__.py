@@ -1,0 +1,62 @@
+"""The command line: ``python -m trainkit [COMMAND] key=value ...``; COMMAND is ``train`` if left out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def main() -> None:
+    """Run the command line and exit with the contract's code: 0, 1 failed, 2 config, 130 SIGINT, 143 SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # before torch is imported: a fit replaces them by its own
+        signal.signal(number, _leave)
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _run(arguments: list[str]) -> int:
+    from trainkit.errors import ConfigError, TrainingError
+
+    debug = "--traceback" in arguments or bool(os.environ.get("TRAINKIT_DEBUG"))
+    arguments = [argument for argument in arguments if argument != "--traceback"]
+    try:
+        return _dispatch(arguments)
+    except (ConfigError, TrainingError) as error:
+        if debug:
+            raise
+        print(f"trainkit: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:  # a second signal
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from trainkit.commands import COMMANDS
+    from trainkit.errors import ConfigError, closest
+
+    if not arguments or {"-h", "--help"} & set(arguments):
+        from trainkit.commands.help import main as show_help
+
+        return show_help(arguments)
+    name, rest = "train", arguments
+    if "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
+        name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise ConfigError(f"{name}: no such command.{closest(name, list(COMMANDS))} Commands: {', '.join(COMMANDS)}")
+    return int(importlib.import_module(COMMANDS[name].module).main(rest))
+
+
+if __name__ == "__main__":
+    main()

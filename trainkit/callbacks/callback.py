@@ -1,0 +1,75 @@
+"""The Callback: what only watches a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainkit.objectives import Output
+    from trainkit.trainer import Trainer
+
+
+class Callback:
+    """Watches a training at any of eight moments. It reads, logs, and may call ``trainer.stop(reason)``.
+
+    It never steers the update. A hook that a subclass does not define costs nothing per step.
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Watch the start, after a resume and before the first step."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Watch the start of an epoch; after a resume also in its middle."""
+
+    def on_gradients(self, trainer: Trainer) -> None:
+        """Watch the true gradients of a step: unscaled and not yet clipped."""
+
+    def on_step_end(self, trainer: Trainer, output: Output) -> None:
+        """Watch the end of a step; ``output`` is that of its last batch."""
+
+    def on_validation_end(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        """Watch the end of a validation, with its metrics by name."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Watch the end of an epoch, after its validation."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Watch the end of a fit that was not ended by an exception."""
+
+    def on_exception(self, trainer: Trainer, error: BaseException) -> None:
+        """Watch an exception leave the fit."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what shapes the rest of the run, as plain types and tensors."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+
+
+class Hook(list[Callable[..., None]]):
+    """What the callbacks define for one moment; calling it calls each in turn."""
+
+    def __call__(self, *arguments: Any) -> None:
+        for function in self:
+            function(*arguments)
+
+
+class Hooks:
+    """The hooks that the callbacks define, by moment, found once so that the others cost nothing."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        callbacks = list(callbacks)
+
+        def defined(name: str) -> Hook:
+            return Hook(getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name))
+
+        self.fit_start = defined("on_fit_start")
+        self.epoch_start = defined("on_epoch_start")
+        self.gradients = defined("on_gradients")
+        self.step_end = defined("on_step_end")
+        self.validation_end = defined("on_validation_end")
+        self.epoch_end = defined("on_epoch_end")
+        self.fit_end = defined("on_fit_end")
+        self.exception = defined("on_exception")

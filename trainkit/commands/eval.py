@@ -1,0 +1,25 @@
+"""``trainkit eval``: test the weights of a run or checkpoint under the config that the command line gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainkit.checkpoint import read
+from trainkit.config.build import build_evaluator, build_parts
+from trainkit.config.compose import compose
+from trainkit.errors import ConfigError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the test metrics and return the exit code."""
+    config = compose(None, *arguments)
+    if config.resume is None:
+        raise ConfigError("eval needs weights: resume=RUN_FOLDER or resume=CHECKPOINT")
+    parts = build_parts(config, None)
+    loader = parts.loader("test") or parts.loader("val")
+    state = read(config.resume)
+    evaluator = build_evaluator(parts)
+    evaluator.load_weights(state)
+    values = evaluator.test(loader) if loader is not None else {}
+    print("  ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    return 0

@@ -1,0 +1,102 @@
+"""What a person reads: the banner before a run and the table after it. All of it goes into ``log.txt`` too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from trainkit.commands.run_folder import command
+from trainkit.loggers import TensorBoard
+from trainkit.trainer import Trainer
+
+log = logging.getLogger("trainkit")
+
+
+class Report:
+    """Prints lines to standard output and to ``log.txt`` of the run folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = None if folder is None else open(folder / "log.txt", "a", buffering=1)
+
+    def print(self, text: str) -> None:
+        """Print a text of one or more lines."""
+        print(text, flush=True)
+        if self._file is not None:
+            print(text, file=self._file)
+
+    def rows(self, rows: dict[str, str]) -> None:
+        """Print a line for each row, its name in front."""
+        self.print("\n".join(f"{name:<12}{text}" for name, text in rows.items()))
+
+    @contextmanager
+    def logging(self) -> Iterator[None]:
+        """Keep what is logged under ``trainkit`` meanwhile in the file, and show warnings on standard error."""
+        warnings = logging.StreamHandler()
+        warnings.setLevel(logging.WARNING)
+        handlers = [warnings] if self._file is None else [warnings, logging.StreamHandler(self._file)]
+        before = log.level, log.propagate
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        for handler in handlers:
+            log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.level, log.propagate = before
+            for handler in handlers:
+                log.removeHandler(handler)
+            if self._file is not None:
+                self._file.close()
+
+
+def banner(report: Report, trainer: Trainer, name: str) -> None:
+    """Say what is about to be trained, on what, and where it is kept."""
+    parameters = list(trainer.model.parameters())
+    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    total = sum(p.numel() for p in parameters)
+    report.rows(
+        {
+            "recipe": name,
+            "device": f"{trainer.device}, {trainer.settings.precision}",
+            "parameters": f"{total:,}" + ("" if trainable == total else f", of which {trainable:,} trained"),
+            "steps": f"{trainer.total_steps or 'unknown'} ({trainer.steps_per_epoch or 'unknown'} an epoch)",
+            "run folder": str(trainer.run_dir or "none, nothing is kept"),
+        }
+    )
+
+
+def model_table(model: nn.Module, batch: object) -> str:
+    """Return torchinfo's table of the model's layers; a plain listing where torchinfo cannot follow the model."""
+    import torchinfo
+
+    inputs = batch[0] if isinstance(batch, tuple | list) else batch
+    try:
+        columns = ("output_size", "num_params")
+        return str(torchinfo.summary(model, input_data=[inputs], verbose=0, col_names=columns, depth=3))
+    except Exception as error:  # torchinfo fails in many ways on unusual models, and a picture must not cost a run
+        log.info("torchinfo cannot summarise this model: %s", error)
+        return str(model)
+
+
+def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seconds: float) -> None:
+    """Say how the run ended, its best and test metrics, and the commands to go on with."""
+    ended = f"{trainer.ending.status}: {trainer.ending.reason}, {trainer.counters.step} steps in {seconds:.1f} s"
+    rows, best = {"ended": ended}, trainer.best
+    if best.value is not None:
+        rows["best"] = f"{best.metric} {best.value:.4f} in epoch {best.epoch}, step {best.step}"
+    tested = {name: value for name, value in trainer.metrics.items() if name.startswith("test/")}
+    if tested:
+        rows["test"] = "  ".join(f"{name} {value:.4f}" for name, value in tested.items())
+    if trainer.run_dir is not None:
+        rest = [o for o in overrides if not o.startswith(("run_dir=", "resume="))]
+        if any(isinstance(logger, TensorBoard) for logger in trainer.loggers):
+            rows["look"] = f"tensorboard --logdir {trainer.run_dir}"
+        if trainer.store.best.is_file():
+            rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"])
+        if trainer.store.last.is_file():
+            rows["resume"] = command("train", [*rest, f"run_dir={trainer.run_dir}", "resume=auto"])
+    report.rows(rows)

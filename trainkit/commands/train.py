@@ -1,0 +1,144 @@
+"""``trainkit train``: compose a config, train it, restore the best weights, test them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from torch import nn
+
+from trainkit.checkpoint.store import find
+from trainkit.commands import run_folder
+from trainkit.commands.report import Report, banner, final_table, model_table
+from trainkit.config.build import Parts, build_parts, build_trainer
+from trainkit.config.compose import compose, hydra_main, to_yaml
+from trainkit.errors import ConfigError
+from trainkit.trainer import Trainer
+
+EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run gives."""
+
+    metrics: dict[str, float]
+    """The last value of each metric, such as ``test/accuracy``."""
+    run_dir: Path | None
+    model: nn.Module
+    """With the best weights, where a validation chose some."""
+    status: str
+    stop_reason: str
+
+
+def run(recipe: str | None = None, *overrides: str, config_dir: str | Path | None = None) -> Result:
+    """Train a recipe as ``python -m trainkit`` does and return the result.
+
+    Args:
+        recipe: Name of a recipe.
+        overrides: As on the command line: ``"trainer.max_epochs=1"``.
+        config_dir: A folder with config groups of your own.
+
+    Raises:
+        ConfigError: If the config is wrong; nothing was started.
+        TrainingError: If the training failed; what was saved stays.
+    """
+    given = [f"recipe={recipe}", *overrides] if recipe else list(overrides)
+    return run_config(compose(recipe, *overrides, config_dir=config_dir), given)
+
+
+def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None = None) -> Result:
+    """Train what a composed config describes; ``overrides`` are told to the reader and kept with the run."""
+    started = perf_counter()
+    run_dir = sweep_folder or config.run_dir
+    checkpoint = _checkpoint(config.resume, run_dir)
+    parts = build_parts(config, None)
+    if not config.trainer.fast_dev_run:
+        parts.run_dir = run_folder.create(run_dir, config.name)
+        run_folder.write_config(parts.run_dir, to_yaml(config), overrides)
+    trainer = build_trainer(parts)
+    report = Report(parts.run_dir)
+    with report.logging():
+        banner(report, trainer, config.name)
+        report.print(_table_of(trainer))
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+            report.print(f"resumed from {checkpoint} at step {trainer.counters.step}")
+        elif config.resume == "auto":
+            report.print(f"resume=auto: no checkpoint in {run_dir} yet, so this starts the run")
+        try:
+            trainer.fit()
+            if trainer.ending.status != "preempted":
+                _test(trainer, parts)
+        finally:
+            if parts.run_dir is not None:
+                run_folder.write_summary(parts.run_dir, trainer, overrides)
+        final_table(report, trainer, overrides, perf_counter() - started)
+    return Result(dict(trainer.metrics), parts.run_dir, trainer.model, trainer.ending.status, trainer.ending.reason)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train as the command line says and return the exit code."""
+    overrides = [a for a in arguments if not a.startswith("-") and ("=" in a or a.startswith("~"))]
+    flags = [argument for argument in arguments if argument not in overrides]
+    if not flags:
+        return _exit_code(run_config(compose(None, *overrides), overrides))
+    kept = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    codes: list[int] = []
+
+    def job(config: Any, chosen: Sequence[str], sweep_folder: Path | None) -> float | None:
+        result = run_config(config, [*chosen, *kept], sweep_folder)
+        codes.append(_exit_code(result))
+        return result.metrics.get(config.monitor.metric)
+
+    hydra_main(job, [*overrides, *flags])  # Hydra wants its flags at the end
+    return max(codes, default=0)
+
+
+def _exit_code(result: Result) -> int:
+    return EXIT_CODES.get(result.stop_reason, 0) if result.status == "preempted" else 0
+
+
+def _checkpoint(resume: str | None, run_dir: str | Path | None) -> Path | None:
+    """Return the checkpoint to go on from: none, the one of ``run_dir`` if there is any (auto), or the one named."""
+    if resume is None:
+        return None
+    if resume != "auto":
+        return find(resume)
+    if run_dir is None:
+        raise ConfigError("resume=auto goes on with the run in run_dir: give run_dir=PATH too")
+    last = Path(run_dir) / "checkpoints" / "last.ckpt"
+    return last if last.is_file() else None
+
+
+def _table_of(trainer: Trainer) -> str:
+    batch = next(iter(trainer.train_loader))
+    with trainer.evaluating() as model, trainer.without_gradients():
+        return model_table(model, trainer.to_device(batch))
+
+
+def _test(trainer: Trainer, parts: Parts) -> None:
+    """Restore the best weights and test them, whatever ended the run."""
+    trainer.restore_best()
+    loader = parts.loader("test")
+    if parts.config["test"] and loader is not None:
+        trainer.test(loader)
+    if trainer.run_dir is not None:
+        values = {k: v for k, v in flatten(parts.config).items() if "_target_" not in k}
+        for logger in trainer.loggers:
+            logger.hyperparameters(values, trainer.metrics)
+        trainer.close()
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts and lists by dotted path."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else None
+    if items is None:
+        return {prefix: node}
+    leaves: dict[str, Any] = {}
+    for key, value in items:
+        leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves

@@ -1,0 +1,177 @@
+"""Building the objects that a config describes, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+from torch import nn
+
+from trainkit.checkpoint import Store
+from trainkit.config.compose import plain
+from trainkit.data import Loader, Splits
+from trainkit.device import pick
+from trainkit.errors import ConfigError
+from trainkit.evaluator import Evaluator
+from trainkit.keys import Streams, fold
+from trainkit.objectives import Objective, penalised
+from trainkit.optim import Schedule, make_schedule, parameter_groups
+from trainkit.settings import Settings
+from trainkit.timing import duration
+from trainkit.trainer import Trainer
+
+LOADER_KEYS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory")
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a config gives before the Trainer."""
+
+    config: dict[str, Any]
+    settings: Settings
+    model: nn.Module
+    objective: Objective
+    splits: Splits
+    run_dir: Path | None
+
+    def loader(self, name: str) -> Loader | None:
+        """Return the loader of ``train``, ``val`` or ``test``, None where there is no such data set."""
+        dataset, data, training = getattr(self.splits, name), self.config["data"], name == "train"
+        if dataset is None:
+            return None
+        options = {key: data[key] for key in LOADER_KEYS if data.get(key) is not None}
+        if not options.get("num_workers"):
+            options = {key: options[key] for key in ("num_workers", "pin_memory") if key in options}
+        options.setdefault("pin_memory", pick(self.settings.device).type == "cuda")
+        size = data["batch_size"] if training else data["val_batch_size"]
+        shuffle, drop_last = training and data["shuffle"], training and data["drop_last"]
+        seed = fold(self.config["seed"], name)
+        return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, **options)
+
+
+def build_parts(config: DictConfig, run_dir: Path | None) -> Parts:
+    """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed."""
+    values = plain(config)
+    for name in ("model", "data", "objective"):
+        if not values[name]:
+            raise ConfigError(f"{name}: nothing chosen; a recipe or {name}=OPTION does")
+    settings = Settings.of(values["trainer"])
+    pick(settings.device)
+    splits = instantiate(values["data"]["datasets"], "data.datasets")
+    streams = Streams()
+    with streams.kept():
+        streams.seed(fold(values["seed"], "model"))
+        model = instantiate(values["model"], "model")
+    objective = instantiate(values["objective"], "objective")
+    if values["penalty"]["l1"] or values["penalty"]["l2"]:
+        objective = penalised(objective, **values["penalty"])
+    return Parts(values, settings, model, objective, splits, run_dir)
+
+
+def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
+    """Build the rest of the config and the Trainer around it."""
+    values, settings, run_dir = parts.config, parts.settings, parts.run_dir
+    train_loader = parts.loader("train")
+    assert train_loader is not None
+    model = parts.model.to(pick(settings.device))  # before the optimizer, which may choose kernels by the device
+    groups = parameter_groups(model, **values["parameter_groups"])
+    optimizer = instantiate(_fused(values["optimizer"], model), "optimizer", groups)
+    callbacks = {
+        name: instantiate(node, f"callbacks.{name}") for name, node in (values["callbacks"] or {}).items() if node
+    }
+    logger_folder = {} if run_dir is None else {"folder": str(run_dir / "tensorboard")}
+    loggers = [
+        instantiate({**logger_folder, **node}, f"loggers.{name}")
+        for name, node in (values["loggers"] or {}).items()
+        if node
+    ]
+    store = None
+    if run_dir is not None and values["checkpoint"]:
+        store = instantiate({"folder": str(run_dir / "checkpoints"), **values["checkpoint"]}, "checkpoint")
+    return cls(
+        model,
+        parts.objective,
+        optimizer,
+        train_loader,
+        parts.loader("val"),
+        schedule=_schedule(values["schedule"], optimizer, settings, len(train_loader)),
+        averaging=instantiate(values["averaging"], "averaging") if values["averaging"] else None,
+        metrics=_metrics(values["metrics"]),
+        callbacks=callbacks,
+        loggers=loggers if run_dir is not None else [],
+        store=store,
+        run_dir=run_dir,
+        monitor=values["monitor"]["metric"],
+        mode=values["monitor"]["mode"],
+        seed=values["seed"],
+        **values["trainer"],
+    )
+
+
+def build_evaluator(parts: Parts) -> Evaluator:
+    """Build what evaluates the model without an optimizer."""
+    metrics = _metrics(parts.config["metrics"])
+    return Evaluator(parts.model, parts.objective, parts.settings, metrics=metrics, seed=parts.config["seed"])
+
+
+def instantiate(node: Mapping[str, Any], path: str, *arguments: Any) -> Any:
+    """Build the object of a ``_target_`` node, nested ones first.
+
+    Raises:
+        ConfigError: That names the config path and what the target said.
+    """
+    try:
+        return hydra.utils.instantiate(dict(node), *arguments, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        what = str(cause).strip() if cause is error else f"{type(cause).__name__}: {cause}"
+        lines = [line for line in what.splitlines() if not line.startswith("full_key")]
+        raise ConfigError(f"{path} ({node.get('_target_', 'no _target_')}): {' '.join(lines)}") from error
+
+
+def _metrics(node: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {name: instantiate(metric, f"metrics.{name}") for name, metric in node.items()} if node else None
+
+
+def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """Return the optimizer's node with ``fused: null`` decided: fused where the device has such kernels."""
+    if "fused" not in node or node["fused"] is not None:
+        return node
+    target = hydra.utils.get_object(node["_target_"])
+    here = {p.device.type for p in model.parameters()}
+    fits = here <= {"cpu", "cuda", "mps"} and all(p.is_floating_point() for p in model.parameters())
+    rest = {key: value for key, value in node.items() if key != "fused"}
+    return {**rest, "fused": True} if fits and "fused" in inspect.signature(target).parameters else rest
+
+
+def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings, batches: int) -> Schedule | None:
+    if not node or not node["scheduler"]:
+        return None
+    per_epoch, total = settings.steps_per_epoch(batches), settings.total_steps(batches)
+    warmup = node["warmup"] or 0
+    if isinstance(warmup, str):
+        warmup = duration(warmup).steps(per_epoch)
+    elif isinstance(warmup, float):
+        if total is None:
+            raise ConfigError(
+                f"schedule.warmup={warmup}: a share of the run, whose length is not known; give such as 500st"
+            )
+        warmup = round(warmup * total)
+    units = total if node["interval"] == "step" or total is None else -(-total // per_epoch)
+    target = hydra.utils.get_object(node["scheduler"]["_target_"])
+    options = {key: value for key, value in node["scheduler"].items() if not key.startswith("_")}
+    try:
+        return make_schedule(target, optimizer, units, node["interval"], warmup, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"schedule.scheduler ({node['scheduler']['_target_']}): {error}") from error

@@ -1,0 +1,120 @@
+"""Composing a config from a recipe and overrides: the one place that calls Hydra's composition."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from trainkit.config.recipes import folder, require_recipe
+from trainkit.errors import ConfigError, closest
+
+VERSION_BASE = "1.3"
+
+
+def compose(recipe: str | None = None, *overrides: str, config_dir: str | Path | None = None) -> DictConfig:
+    """Return the config of a recipe with overrides applied, as the command line would.
+
+    Args:
+        recipe: Name of a recipe; None if an override names it.
+        overrides: Such as ``"trainer.max_epochs=1"``, ``"model=cnn"``, ``"~callbacks.progress"``.
+        config_dir: A folder with config groups of your own, searched besides trainkit's.
+
+    Raises:
+        ConfigError: If the recipe, a group's option or a key does not exist, or a value cannot be read.
+    """
+    given = [f"recipe={recipe}", *overrides] if recipe else list(overrides)
+    more = [Path(config_dir).absolute()] if config_dir else []
+    chosen = [override.split("=", 1)[1] for override in given if re.match(r"\+?recipe=", override)]
+    require_recipe(chosen[-1] if chosen else None, *more)
+    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in more)}]"] if more else []
+    with composition_errors(), initialize_config_dir(str(folder()), version_base=VERSION_BASE):
+        config = hydra.compose("config", overrides=given + search)
+        OmegaConf.resolve(config)
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"{', '.join(missing)}: must be given a value")
+    return config
+
+
+def hydra_main(job: Callable[[DictConfig, Sequence[str], Path | None], Any], arguments: Sequence[str]) -> Any:
+    """Run Hydra's own command line: sweeps (``-m``), ``--cfg job``, ``--info``, ``--config-dir`` and the rest.
+
+    Args:
+        job: Called for each config with the overrides that led to it, and the folder that a sweep gave it if any.
+        arguments: The command line without the program's name.
+    """
+
+    def task(config: DictConfig) -> Any:
+        now = HydraConfig.get()
+        sweeping = now.mode is not None and now.mode.name == "MULTIRUN"
+        with composition_errors():
+            OmegaConf.resolve(config)
+        return job(config, list(now.overrides.task), Path(now.runtime.output_dir) if sweeping else None)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us, who tell them better
+    before, sys.argv = sys.argv, ["trainkit", *arguments]
+    task.__module__ = "trainkit"
+    try:
+        with composition_errors():
+            return hydra.main(str(folder()), "config", version_base=VERSION_BASE)(task)()
+    finally:
+        sys.argv = before
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the config as plain dicts and lists."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def to_yaml(config: DictConfig) -> str:
+    """Return the config as YAML."""
+    return OmegaConf.to_yaml(config)
+
+
+@contextmanager
+def composition_errors() -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into one clear :class:`ConfigError`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _explain(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    text = f"{error}\n{cause}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        there = [str(name) for name in error.options or ()]
+        return f"{group}={option}: there is no such option.{closest(option, there)} Options: {', '.join(sorted(there))}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return f"{match[1]}: there is no such key.{_closest_key(match[1])}"
+    if match := re.search(r"Could not find '([^']+)'", text):
+        return f"{match[1]}: there is no such config group or option"
+    return str(error).strip().splitlines()[0]
+
+
+def _closest_key(key: str) -> str:
+    """Return a hint at the key nearest to ``key`` among those that any recipe has."""
+    with initialize_config_dir(str(folder()), version_base=VERSION_BASE):
+        keys = list(_keys(OmegaConf.to_container(hydra.compose("config")), ""))
+    same_leaf = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+    return f" Did you mean {same_leaf[0]!r}?" if same_leaf else closest(key, keys)
+
+
+def _keys(node: Any, prefix: str) -> Iterator[str]:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield prefix + str(name)
+        yield from _keys(value, f"{prefix}{name}.")

@@ -1,0 +1,56 @@
+"""The recipes and groups as they lie on disk, found without importing Hydra, so that help answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from trainkit.errors import ConfigError, closest
+
+
+class Recipe(NamedTuple):
+    """What the head of a recipe's file says."""
+
+    name: str
+    description: str
+    """Its first comment."""
+    notes: tuple[str, ...]
+    """The other comments of the head: the command, the run time, the number to expect."""
+
+
+def folder() -> Path:
+    """Return the folder of trainkit's configs: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "configs"
+    return inside if (inside / "config.yaml").is_file() else package.parent / "configs"
+
+
+def options(group: str, *more: Path) -> list[str]:
+    """Return the options of a config group, sorted, of trainkit's folder and ``more`` config folders."""
+    return sorted({path.stem for root in (folder(), *more) for path in (root / group).glob("*.yaml")})
+
+
+def recipes(*more: Path) -> list[Recipe]:
+    """Return all recipes of trainkit's folder and ``more`` config folders, by name."""
+    paths = {path.stem: path for root in (folder(), *more) for path in (root / "recipe").glob("*.yaml")}
+    return [_read(paths[name]) for name in sorted(paths)]
+
+
+def require_recipe(name: str | None, *more: Path) -> None:
+    """Raise a :class:`ConfigError` that lists the recipes unless ``name`` is one of them."""
+    found = recipes(*more)
+    if name in [recipe.name for recipe in found]:
+        return
+    names = [recipe.name for recipe in found]
+    problem = f"recipe={name}: there is no such recipe.{closest(str(name), names)}" if name else "no recipe was given."
+    raise ConfigError(f"{problem} Recipes: {', '.join(names)}; run such as: python -m trainkit recipe={names[0]}")
+
+
+def _read(path: Path) -> Recipe:
+    comments = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @"):
+            comments.append(line.lstrip("# ").strip())
+    return Recipe(path.stem, comments[0] if comments else "", tuple(comments[1:]))

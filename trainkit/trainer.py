@@ -1,0 +1,361 @@
+"""The Trainer: the loop on a page.
+
+``fit`` and ``train_step`` say, top to bottom, what happens and in which order. What only watches is a callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from trainkit.callbacks.callback import Callback, Hooks
+from trainkit.checkpoint import NoStore, Store, read
+from trainkit.data.loader import length, samples_in, train_windows
+from trainkit.device import configured
+from trainkit.ending import Ending
+from trainkit.errors import ConfigError
+from trainkit.evaluator import Evaluator
+from trainkit.keys import fold
+from trainkit.loggers import Axis, JSONLines, Logger
+from trainkit.meters import StepMeter
+from trainkit.metrics import Metric
+from trainkit.objectives import Objective, Output
+from trainkit.optim import NoSchedule, Schedule, WeightAverage
+from trainkit.optim.clipping import ALGORITHMS, total_norm
+from trainkit.settings import Settings
+from trainkit.state import Best, Stateful, restore, snapshot
+from trainkit.timing import Cadence, Duration, Every, Moment
+
+
+class Trainer(Evaluator):
+    """Trains a plain module by an objective.
+
+    Args:
+        model: Any ``nn.Module``; moved to the device in place.
+        objective: ``objective(model, batch) -> Output``; :func:`trainkit.supervised` makes one of a plain loss.
+        optimizer: Any ``torch.optim`` optimizer over the model's parameters.
+        train_loader: A :class:`trainkit.Loader`, or any iterable of batches.
+        val_loader: The same for validation.
+        schedule: A torch scheduler, or a :class:`trainkit.optim.Schedule` of one with a warm-up.
+        averaging: A weight average, which validation and the best checkpoint then use.
+        metrics: Metrics by name, for validation and test; None takes those that suit the objective.
+        callbacks: Observers, by name or in a list.
+        loggers: Where scalars go, besides ``metrics.jsonl`` of the run folder.
+        store: Where and when to save; a run folder without one saves after each epoch.
+        run_dir: The run folder; None keeps nothing on disk.
+        monitor: The metric that says which weights are best.
+        mode: ``min`` or ``max``: what good is for the monitor.
+        seed: Where all randomness comes from.
+        settings: Any field of :class:`trainkit.settings.Settings`, such as ``max_epochs`` or ``gradient_clip_val``.
+
+    Raises:
+        ConfigError: If a setting is unknown or impossible, or the device is missing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        optimizer: Optimizer,
+        train_loader: Iterable[Any],
+        val_loader: Iterable[Any] | None = None,
+        *,
+        schedule: LRScheduler | Schedule | None = None,
+        averaging: WeightAverage | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        callbacks: Mapping[str, Callback] | Sequence[Callback] = (),
+        loggers: Sequence[Logger] = (),
+        store: Store | None = None,
+        run_dir: str | Path | None = None,
+        monitor: str = "val/loss",
+        mode: str = "min",
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        chosen, total = Settings.of(settings).resolved(), length(train_loader)
+        super().__init__(model, objective, chosen, metrics=metrics, averaging=averaging, loggers=loggers, seed=seed)
+        self.optimizer, self.train_loader = optimizer, train_loader
+        self.val_loader = train_loader if chosen.overfit_batches else val_loader
+        self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule()
+        self.callbacks = dict(callbacks) if isinstance(callbacks, Mapping) else {type(c).__name__: c for c in callbacks}
+        self.hooks = Hooks(self.callbacks.values())
+
+        self.run_dir: Path | None = None
+        self.store: Store = NoStore()
+        if chosen.fast_dev_run:  # leaves no trace
+            self.loggers = []
+        elif run_dir is not None:
+            self.run_dir = Path(run_dir)
+            self.loggers.insert(0, JSONLines(self.run_dir))
+            self.store = store or Store(self.run_dir / "checkpoints")
+
+        self.best, self.ending = Best(monitor, mode), Ending(chosen, self._interrupt)
+        self.meter = StepMeter(chosen.gradient_clip_val, chosen.accumulate_grad_batches)
+        self.train_batches = chosen.train_batches(total)
+        self.steps_per_epoch, self.total_steps = chosen.steps_per_epoch(total), chosen.total_steps(total)
+        every_n_epochs = 0 if self.val_loader is None else chosen.check_val_every_n_epoch
+        window = chosen.accumulate_grad_batches
+        self._cadence = Cadence(chosen.val_check_interval, self.train_batches, window, every_n_epochs)
+        self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
+        self._step_key, self._started, self._improved = fold(seed, "step"), perf_counter(), False
+
+        self.averaging.attach(self.model, self.steps_per_epoch)
+        if chosen.compile:
+            self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)
+
+    # ------------------------------------------------------------------ the loop
+
+    @final
+    def fit(self) -> None:
+        """Train until an end is reached, or a callback, a signal or an error stops the run.
+
+        Why it ended stands in ``ending``. The last state is saved, and the generators of the process are left as they were.
+
+        Raises:
+            TrainingError: If the loss or a weight is not finite; what was saved before stays.
+        """
+        counters = self.counters
+        with self._running():
+            self._begin()
+            while not self.ending.reached(counters, self.seconds):
+                self.hooks.epoch_start(self)
+                for window in self._windows():
+                    output = self.train_step(window)
+                    counters.batch += len(window)
+                    counters.total_batches += len(window)
+                    self.hooks.step_end(self, output)
+                    del window, output  # their memory is free for the next batch
+                    moment = self.moment
+                    if self._log_every.is_due(moment):
+                        self._log_step()
+                    if self._cadence.is_due(counters):
+                        self._validate("step")
+                    if self.store.is_due(moment) or self._improved:
+                        self._save()
+                    if self.ending.reached(counters, moment.seconds):
+                        break
+                else:
+                    self._end_epoch()
+            self._finish()
+
+    def train_step(self, window: Sequence[Any]) -> Output:
+        """Take one optimizer step over a window of batches, weighted so that they count as one large batch.
+
+        Override it for another update rule; it must keep ``counters.step`` and ``counters.samples``.
+
+        Args:
+            window: ``accumulate_grad_batches`` batches as the loader gives them, fewer at the end of an epoch.
+
+        Returns:
+            The output of the last batch.
+        """
+        counters, settings = self.counters, self.settings
+        total: Any = 0
+        for number, batch in enumerate(window, counters.batch):
+            self._streams.seed(fold(self._step_key, counters.epoch, number))
+            with self.precision.autocast():
+                output = self.objective(self.model, self.to_device(batch))
+            first = output.count if number == counters.batch else first
+            self.precision.backward(output.loss if len(window) == 1 else output.loss * (output.count / first))
+            total = total + output.count
+            self.meter.add(output.loss.detach(), output.count)
+            counters.samples += samples_in(batch)
+        self.precision.unscale(self.optimizer)
+        if len(window) > 1:
+            torch._foreach_div_(self.gradients(), total / first)
+        self.hooks.gradients(self)
+        if settings.gradient_clip_val is not None:
+            clip = ALGORITHMS[settings.gradient_clip_algorithm]
+            self.meter.add_norm(clip(self.gradients(), settings.gradient_clip_val))
+        elif (counters.step + 1) % settings.log_every_n_steps == 0:
+            self.meter.add_norm(total_norm(self.gradients()))
+        if self.precision.step(self.optimizer):
+            counters.step += 1
+            self.schedule.step_end()
+            self.averaging.update(self.model, counters.step)
+        else:  # the loss scale overflowed: no step, and the schedule waits
+            counters.skipped += 1
+        self.optimizer.zero_grad()
+        return output
+
+    # ------------------------------------------------------------------ what callbacks and users call
+
+    @final
+    def validate(self, loader: Iterable[Any] | None = None) -> dict[str, float]:
+        """Return ``val/loss`` and the metrics over ``loader``, by default the validation loader, and remember them."""
+        return self.evaluate("val", self.val_loader if loader is None else loader, self.settings.limit_val_batches)
+
+    @final
+    def stop(self, reason: str) -> None:
+        """End the run after this step; not before ``min_epochs``."""
+        self.ending.wish(reason)
+
+    @final
+    def resume(self, path: str | Path) -> None:
+        """Go on from a checkpoint file, or from the last one of a run folder.
+
+        Raises:
+            ConfigError: If there is none, it is damaged, or does not fit this model and optimizer.
+        """
+        self.load_state_dict(read(path))
+        for logger in self.loggers:
+            logger.rewind(self.counters)
+
+    @final
+    def restore_best(self) -> bool:
+        """Load the weights of ``best.ckpt`` into the model, averaged ones where they are; False if there is none."""
+        if not self.store.best.is_file():
+            return False
+        state = read(self.store.best)
+        self.averaging.load_state_dict(state["averaging"])
+        self.load_weights(state)
+        return True
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients of the optimizer's parameters, without those that have none."""
+        return [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+    @property
+    def moment(self) -> Moment:
+        """Where the run stands. An epoch is over only once it was validated."""
+        done = min(self.counters.batch / self.train_batches, 1 - 1e-6) if self.train_batches else 0.0
+        return Moment(self.counters.epoch + done, self.counters.step, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in ``fit``, over all resumes."""
+        return self.counters.seconds + perf_counter() - self._started
+
+    @property
+    def _parts(self) -> dict[str, Stateful]:
+        """Everything that shapes the rest of a run, by its name in a checkpoint."""
+        return {
+            "counters": self.counters,
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "precision": self.precision,
+            "averaging": self.averaging,
+            "meter": self.meter,
+            "best": self.best,
+            **{f"callbacks.{name}": callback for name, callback in self.callbacks.items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the run as tensors and plain types. Randomness is in it as the seed alone."""
+        self.counters.seconds, self._started = self.seconds, perf_counter()
+        return {
+            "seed": self.seed,
+            "threads": torch.get_num_threads(),
+            "metrics": dict(self.metrics),
+            **snapshot(self._parts),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned.
+
+        Raises:
+            ConfigError: If it is of another seed, or does not fit.
+        """
+        if state_dict["seed"] != self.seed:
+            raise ConfigError(f"seed={self.seed}: the checkpoint goes on with seed={state_dict['seed']} only")
+        restore(self._parts, state_dict)
+        if self.settings.threads == "auto":  # sums split over another number of threads may differ in the last bit
+            self.settings = replace(self.settings, threads=state_dict["threads"])
+        self.metrics = dict(state_dict["metrics"])
+
+    # ------------------------------------------------------------------ the parts of fit
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Hold the process as training needs it, tell the callbacks of an exception, and put everything back."""
+        with configured(self.settings), self._streams.kept(), self._interrupt:
+            self._started = perf_counter()
+            try:
+                yield
+            except BaseException as error:
+                self.ending.fail(error)
+                self.hooks.exception(self, error)
+                raise
+            finally:
+                self.counters.seconds, self._started = self.seconds, perf_counter()
+                self.close()
+
+    def _begin(self) -> None:
+        self.ending.reopen()
+        self.store.open(self.moment)
+        self._log_every.start(self.moment)
+        if self.counters.step == 0 and self.val_loader is not None and self.settings.num_sanity_val_steps:
+            self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
+            self.metrics.clear()
+        self.model.train()
+        self.hooks.fit_start(self)
+        self.meter.restart_clock(self.counters.samples)
+        if self._cadence.is_due(self.counters):  # a signal had come in the middle of it
+            self._validate("step")
+
+    def _windows(self) -> Iterator[Sequence[Any]]:
+        """Yield the rest of the epoch in windows of batches, one for each optimizer step."""
+        start, size = self.counters.batch, self.settings.accumulate_grad_batches
+        epoch = 0 if self.settings.overfit_batches else self.counters.epoch
+        return train_windows(self.train_loader, epoch, start, self.train_batches, size, self._loader_key)
+
+    def _log_step(self) -> None:
+        values = self.meter.read(self.counters.samples, self.counters.step)
+        self.log({**values, "train/learning_rate": self.optimizer.param_groups[0]["lr"]})
+
+    def _validate(self, axis: Axis) -> None:
+        """Validate, and tell whoever goes by it; a signal breaks it off, and a resume begins it again."""
+        values = self.validate()
+        if not values:
+            return
+        counters = self.counters
+        counters.validated = counters.total_batches
+        self.log(values, axis)
+        self._improved |= self.best.improved(self.metrics, counters)
+        self.schedule.validation_end(self.metrics[self.best.metric])
+        self.hooks.validation_end(self, values)
+        self.meter.restart_clock(counters.samples)
+
+    def _end_epoch(self) -> None:
+        """Do what comes between two epochs. A signal meanwhile leaves the epoch open, and a resume ends it."""
+        counters = self.counters
+        if counters.batch == 0:
+            raise ConfigError(
+                f"the training loader gave no batch in epoch {counters.epoch + 1}; is it an iterator that is used up?"
+            )
+        if self.meter.pending:
+            self._log_step()
+        if self._cadence.is_due_after_epoch(counters):
+            self._validate("epoch")
+            if self._interrupt.received:
+                return
+        self.log({"train/loss_epoch": self.meter.read_epoch()}, "epoch")
+        self.schedule.epoch_end()
+        counters.epoch, counters.batch = counters.epoch + 1, 0
+        self.hooks.epoch_end(self)
+        if self.store.is_due(self.moment) or self._improved:
+            self._save()
+
+    def _finish(self) -> None:
+        counters = self.counters
+        between = self.val_loader is not None and counters.validated != counters.total_batches
+        if between and counters.total_batches and self.ending.status != "preempted":
+            self._validate("step")
+        if counters.total_batches:
+            self._save()
+        self.hooks.fit_end(self)
+
+    def _save(self) -> None:
+        self.store.save(self.state_dict(), self.counters.step, best=self._improved)
+        self._improved = False
+        self.meter.restart_clock(self.counters.samples)
