@@ -63,7 +63,7 @@ class Evaluator:
         self.to_device, self._streams, self._interrupt = mover(self.device), Streams(self.device), Interrupt()
 
     def eval_step(self, model: nn.Module, batch: Any) -> Output:
-        """Return the objective's output for a batch on the device, without gradients; override it with ``train_step``."""
+        """Return the objective's output for a batch on the device, without gradients; override it as ``train_step``."""
         with self.precision.autocast():
             return self.objective(model, batch)
 
@@ -93,7 +93,7 @@ class Evaluator:
 
     @final
     def evaluate(self, prefix: str, loader: Iterable[Any] | None, limit: int | float | None = None) -> dict[str, float]:
-        """Return ``prefix/loss`` and the metrics over ``loader`` and remember them; nothing if a signal came meanwhile."""
+        """Return ``prefix/loss`` and the metrics over ``loader``, and remember them; nothing if a signal came."""
         if loader is None:
             raise ConfigError(f"there is nothing to evaluate under {prefix!r}: give a loader")
         losses: list[Any] = []

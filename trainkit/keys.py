@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy
 import torch
@@ -62,7 +63,7 @@ def split(n: int, fractions: Sequence[float], key: int) -> list[Tensor]:
     if abs(sum(fractions) - 1) < 1e-9:
         edges[-1] = n
     order = permutation(key, n)
-    return [order[a:b].sort().values for a, b in zip(edges, edges[1:], strict=False)]
+    return [order[a:b].sort().values for a, b in pairwise(edges)]
 
 
 class Streams:

@@ -30,7 +30,7 @@ class StepMeter:
     """
 
     def __init__(self, clip: float | None, window: int) -> None:
-        self._clip, self._window = clip, window
+        self._clip, self.window = clip, window
         self._losses: list[Any] = []
         self._counts: list[Any] = []
         self._norms: list[Any] = []
@@ -74,7 +74,7 @@ class StepMeter:
             self._counts.clear()
             broken = next((i for i, loss in enumerate(losses) if not isfinite(loss)), None)
             if broken is not None:
-                step -= (len(losses) - 1 - broken) // self._window
+                step -= (len(losses) - 1 - broken) // self.window
                 raise TrainingError(
                     f"step {step}: the loss is {losses[broken]}; try a smaller optimizer.lr or "
                     "trainer.gradient_clip_val=1.0; trainer.detect_anomaly=true finds the operation"

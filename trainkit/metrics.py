@@ -91,7 +91,8 @@ class Regression:
 
     def __init__(self, names: tuple[str, ...] = ("mae", "rmse", "r2")) -> None:
         self.names = tuple(names)
-        self.reset()
+        self._sums: Tensor | None = None
+        self._count = 0
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Take in predictions and targets of one shape."""
@@ -113,8 +114,7 @@ class Regression:
         return {name: values[name] for name in self.names}
 
     def reset(self) -> None:
-        self._sums: Tensor | None = None
-        self._count = 0
+        self._sums, self._count = None, 0
 
 
 def default_metrics(kind: str | None) -> dict[str, Metric]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from trainkit.errors import ConfigError
 
 
-class Output(NamedTuple):
+@dataclass(slots=True)
+class Output:
     """What an objective returns for one batch."""
 
     loss: Tensor
@@ -66,7 +67,8 @@ class Supervised:
 def supervised(loss: Callable[[Any, Any], Tensor]) -> Supervised:
     """Turn a plain loss into an objective for batches ``(inputs, targets)``.
 
-    The model is called as ``model(inputs)``; a tuple or list of inputs as ``model(*inputs)``, a dict as ``model(**inputs)``.
+    The model is called as ``model(inputs)``; a tuple or list of inputs as ``model(*inputs)``, a dict as
+    ``model(**inputs)``.
 
     Args:
         loss: ``loss(predictions, targets)``, the mean over the targets. Of torch's losses the number of targets
@@ -88,12 +90,12 @@ def supervised(loss: Callable[[Any, Any], Tensor]) -> Supervised:
 def _counter(loss: Any, kind: str | None) -> Callable[[Any], int | Tensor]:
     """Return the function that says of how many targets ``loss`` is the mean."""
     if kind in ("binary", "regression"):
-        return lambda targets: targets.numel()  # type: ignore[no-any-return]
+        return torch.numel
     if kind is None:
         return lambda targets: targets.shape[0] if isinstance(targets, Tensor) else len(targets)
     ignored, weight = loss.ignore_index, loss.weight
 
-    def count(targets: Tensor) -> int | Tensor:
+    def count(targets: Tensor) -> Any:
         if targets.is_floating_point():  # class probabilities (batch, classes, ...)
             return targets.numel() // targets.shape[1]
         if weight is None and targets.ndim == 1 and ignored == UNUSED:
@@ -128,7 +130,7 @@ class Penalised:
             penalty = penalty + self.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
         if self.l2:
             penalty = penalty + 0.5 * self.l2 * torch.stack([w.square().sum() for w in weights]).sum()
-        return output._replace(loss=output.loss + penalty)
+        return replace(output, loss=output.loss + penalty)
 
 
 def penalised(objective: Objective, l1: float = 0.0, l2: float = 0.0) -> Penalised:

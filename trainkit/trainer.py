@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from trainkit.callbacks.callback import Callback, Hooks
+from trainkit.callbacks.callback import Callback, Hooks, named
 from trainkit.checkpoint import NoStore, Store, read
 from trainkit.data.loader import length, samples_in, train_windows
 from trainkit.device import configured
@@ -86,7 +86,7 @@ class Trainer(Evaluator):
         self.optimizer, self.train_loader = optimizer, train_loader
         self.val_loader = train_loader if chosen.overfit_batches else val_loader
         self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule()
-        self.callbacks = dict(callbacks) if isinstance(callbacks, Mapping) else {type(c).__name__: c for c in callbacks}
+        self.callbacks = named(callbacks)
         self.hooks = Hooks(self.callbacks.values())
 
         self.run_dir: Path | None = None
@@ -103,8 +103,7 @@ class Trainer(Evaluator):
         self.train_batches = chosen.train_batches(total)
         self.steps_per_epoch, self.total_steps = chosen.steps_per_epoch(total), chosen.total_steps(total)
         every_n_epochs = 0 if self.val_loader is None else chosen.check_val_every_n_epoch
-        window = chosen.accumulate_grad_batches
-        self._cadence = Cadence(chosen.val_check_interval, self.train_batches, window, every_n_epochs)
+        self._cadence = Cadence(chosen.val_check_interval, self.train_batches, self.meter.window, every_n_epochs)
         self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
         self._step_key, self._started, self._improved = fold(seed, "step"), perf_counter(), False
 
@@ -112,13 +111,11 @@ class Trainer(Evaluator):
         if chosen.compile:
             self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)
 
-    # ------------------------------------------------------------------ the loop
-
     @final
     def fit(self) -> None:
         """Train until an end is reached, or a callback, a signal or an error stops the run.
 
-        Why it ended stands in ``ending``. The last state is saved, and the generators of the process are left as they were.
+        Why it ended stands in ``ending``. The last state is saved; the process's generators are left as they were.
 
         Raises:
             TrainingError: If the loss or a weight is not finite; what was saved before stays.
@@ -159,14 +156,14 @@ class Trainer(Evaluator):
             The output of the last batch.
         """
         counters, settings = self.counters, self.settings
-        total: Any = 0
+        first: Any = None
+        total: Any = None
         for number, batch in enumerate(window, counters.batch):
             self._streams.seed(fold(self._step_key, counters.epoch, number))
             with self.precision.autocast():
                 output = self.objective(self.model, self.to_device(batch))
-            first = output.count if number == counters.batch else first
+            first, total = (output.count, output.count) if total is None else (first, total + output.count)
             self.precision.backward(output.loss if len(window) == 1 else output.loss * (output.count / first))
-            total = total + output.count
             self.meter.add(output.loss.detach(), output.count)
             counters.samples += samples_in(batch)
         self.precision.unscale(self.optimizer)
@@ -186,8 +183,6 @@ class Trainer(Evaluator):
             counters.skipped += 1
         self.optimizer.zero_grad()
         return output
-
-    # ------------------------------------------------------------------ what callbacks and users call
 
     @final
     def validate(self, loader: Iterable[Any] | None = None) -> dict[str, float]:
@@ -273,8 +268,6 @@ class Trainer(Evaluator):
             self.settings = replace(self.settings, threads=state_dict["threads"])
         self.metrics = dict(state_dict["metrics"])
 
-    # ------------------------------------------------------------------ the parts of fit
-
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Hold the process as training needs it, tell the callbacks of an exception, and put everything back."""
@@ -305,9 +298,9 @@ class Trainer(Evaluator):
 
     def _windows(self) -> Iterator[Sequence[Any]]:
         """Yield the rest of the epoch in windows of batches, one for each optimizer step."""
-        start, size = self.counters.batch, self.settings.accumulate_grad_batches
+        start, size, key = self.counters.batch, self.settings.accumulate_grad_batches, self._loader_key
         epoch = 0 if self.settings.overfit_batches else self.counters.epoch
-        return train_windows(self.train_loader, epoch, start, self.train_batches, size, self._loader_key)
+        return train_windows(self.train_loader, epoch, start, self.train_batches, size, key)
 
     def _log_step(self) -> None:
         values = self.meter.read(self.counters.samples, self.counters.step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +46,17 @@ class Callback:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
+
+
+def named(callbacks: Mapping[str, Callback] | Iterable[Callback]) -> dict[str, Callback]:
+    """Return the callbacks by name: that of the class, numbered where it comes twice. Checkpoints know them by it."""
+    if isinstance(callbacks, Mapping):
+        return dict(callbacks)
+    names: dict[str, Callback] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        names[f"{name}_{len(names)}" if name in names else name] = callback
+    return names
 
 
 class Hook(list[Callable[..., None]]):

@@ -21,7 +21,7 @@ class Store:
 
     Args:
         folder: Made when the first checkpoint is saved.
-        every: How often to save besides the end of the run, such as ``"1ep"``, ``"500st"`` or ``"30min"``; None: then only.
+        every: How often to save besides at the end, such as ``"1ep"``, ``"500st"`` or ``"30min"``; None: only then.
         keep_last: How many of the newest to keep; the best one always stays.
     """
 

@@ -20,7 +20,7 @@ class Report:
     """Prints lines to standard output and to ``log.txt`` of the run folder."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._file = None if folder is None else open(folder / "log.txt", "a", buffering=1)
+        self._file = None if folder is None else (folder / "log.txt").open("a", buffering=1)
 
     def print(self, text: str) -> None:
         """Print a text of one or more lines."""
@@ -37,7 +37,9 @@ class Report:
         """Keep what is logged under ``trainkit`` meanwhile in the file, and show warnings on standard error."""
         warnings = logging.StreamHandler()
         warnings.setLevel(logging.WARNING)
-        handlers = [warnings] if self._file is None else [warnings, logging.StreamHandler(self._file)]
+        handlers: list[logging.Handler] = [warnings]
+        if self._file is not None:
+            handlers.append(logging.StreamHandler(self._file))
         before = log.level, log.propagate
         log.setLevel(logging.INFO)
         log.propagate = False
@@ -77,7 +79,7 @@ def model_table(model: nn.Module, batch: object) -> str:
     try:
         columns = ("output_size", "num_params")
         return str(torchinfo.summary(model, input_data=[inputs], verbose=0, col_names=columns, depth=3))
-    except Exception as error:  # torchinfo fails in many ways on unusual models, and a picture must not cost a run
+    except Exception as error:  # noqa: BLE001; torchinfo fails in many ways on unusual models, and a picture must not cost a run
         log.info("torchinfo cannot summarise this model: %s", error)
         return str(model)
 

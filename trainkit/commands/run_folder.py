@@ -100,9 +100,9 @@ def versions() -> dict[str, str]:
     """Return the versions of Python, trainkit and torch."""
     import torch
 
-    import trainkit
+    from trainkit import __version__
 
-    return {"python": sys.version.split()[0], "trainkit": trainkit.__version__, "torch": str(torch.__version__)}
+    return {"python": sys.version.split()[0], "trainkit": __version__, "torch": str(torch.__version__)}
 
 
 def git_commit() -> str | None:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra.utils
-import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from torch import nn
 
-from trainkit.checkpoint import Store
 from trainkit.config.compose import plain
 from trainkit.data import Loader, Splits
 from trainkit.device import pick
@@ -168,7 +166,7 @@ def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings
                 f"schedule.warmup={warmup}: a share of the run, whose length is not known; give such as 500st"
             )
         warmup = round(warmup * total)
-    units = total if node["interval"] == "step" or total is None else -(-total // per_epoch)
+    units = total if node["interval"] == "step" or not total or not per_epoch else -(-total // per_epoch)
     target = hydra.utils.get_object(node["scheduler"]["_target_"])
     options = {key: value for key, value in node["scheduler"].items() if not key.startswith("_")}
     try:

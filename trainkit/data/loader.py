@@ -19,8 +19,8 @@ class Loader:
     """Batches of a map-style data set in a keyed order, with keyed random augmentation.
 
     The order of epoch e is the permutation of key (seed, e); before sample i is fetched, the generators of torch,
-    numpy and ``random`` are set to key (seed, e, i). So batches are the same for any ``num_workers`` and prefetch depth,
-    and reading may begin at any batch without fetching those before it.
+    numpy and ``random`` are set to key (seed, e, i). So batches are the same for any ``num_workers`` and prefetch
+    depth, and reading may begin at any batch without fetching those before it.
 
     A ``TensorDataset`` is read a whole batch at a time. A data set's ``__getitems__(indices)`` may return the list of
     samples or, being anything but a list, the finished batch; its draws are keyed by the batch's first sample.
@@ -99,7 +99,7 @@ class Loader:
         if self._workers is None:
             self._workers = DataLoader(
                 self._fetch,
-                batch_sampler=self._order,
+                batch_sampler=self._order,  # type: ignore[arg-type]
                 collate_fn=_as_it_is,
                 num_workers=self.num_workers,
                 pin_memory=self.pin_memory,
@@ -175,7 +175,7 @@ def batches(loader: Iterable[Any], epoch: int, start: int, key: int) -> Iterator
 def _foreign(loader: Any, epoch: int, start: int, key: int) -> Iterator[Any]:
     streams = Streams()
     for owner in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        if callable(getattr(owner, "set_epoch", None)):
+        if owner is not None and callable(getattr(owner, "set_epoch", None)):
             owner.set_epoch(epoch)
     streams.seed(key)
     iterator = iter(loader)

@@ -58,7 +58,7 @@ class WeightAverage:
         """Return the module to evaluate: the average, or ``model`` itself as long as nothing was averaged."""
         if self._averaged is None or not self._averaged.n_averaged:
             return model
-        return self._averaged.module  # type: ignore[no-any-return]
+        return self._averaged.module
 
     def state_dict(self) -> dict[str, Any]:
         return self.averaged.state_dict()

@@ -15,7 +15,8 @@ def total_norm(gradients: list[Tensor]) -> Tensor:
     """Return the 2-norm of all gradients together, a scalar on their device."""
     if not gradients:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
 
 
 def clip_by_norm(gradients: list[Tensor], limit: float) -> Tensor:
@@ -32,7 +33,8 @@ def clip_by_parameter_norm(gradients: list[Tensor], limit: float) -> Tensor:
     """Scale each gradient down, in place, so that its own norm is at most ``limit``; return the joint norm before."""
     norms = torch.stack(torch._foreach_norm(gradients))
     torch._foreach_mul_(gradients, list(torch.clamp(limit / (norms + EPSILON), max=1.0).unbind()))
-    return torch.linalg.vector_norm(norms)
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
 
 
 def clip_by_value(gradients: list[Tensor], limit: float) -> Tensor:

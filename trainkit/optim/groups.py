@@ -33,9 +33,9 @@ def parameter_groups(
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     matched: set[int] = set()
-    for index, rule in enumerate(rules):
+    for number, rule in enumerate(rules):
         if "match" not in rule:
-            raise ConfigError(f"parameter_groups.rules[{index}]: has no 'match', the glob over parameter names")
+            raise ConfigError(f"parameter_groups.rules[{number}]: has no 'match', the glob over parameter names")
     for name, parameter in named:
         index = next((i for i, rule in enumerate(rules) if fnmatchcase(name, rule["match"])), None)
         rule = {} if index is None else {k: v for k, v in rules[index].items() if k != "match"}
@@ -48,11 +48,11 @@ def parameter_groups(
             (label, bare), {"name": label + (" (no decay)" if bare else ""), "params": [], **options}
         )
         group["params"].append(parameter)
-    for index, rule in enumerate(rules):
-        if index not in matched:
+    for number, rule in enumerate(rules):
+        if number not in matched:
             near = closest(rule["match"], [name for name, _ in named], cutoff=0.3)
             raise ConfigError(
-                f"parameter_groups.rules[{index}].match={rule['match']}: no trainable parameter left to match.{near}"
+                f"parameter_groups.rules[{number}].match={rule['match']}: no trainable parameter left to match.{near}"
             )
     order = [rule["match"] for rule in rules] + ["rest"]
     return [

@@ -48,7 +48,7 @@ class Schedule:
     def validation_end(self, value: float | None) -> None:
         """Advance a plateau scheduler by the monitored metric."""
         if self.on_plateau and value is not None and self.steps >= self.warmup:
-            self.scheduler.step(value)  # type: ignore[call-arg, arg-type]
+            self.scheduler.step(value)  # type: ignore[arg-type]
 
     def _climb(self) -> None:
         if self.warmup and self.steps <= self.warmup:
