@@ -248,12 +248,8 @@ class Trainer(Evaluator):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the run as tensors and plain types. Randomness is in it as the seed alone."""
         self.counters.seconds, self._started = self.seconds, perf_counter()
-        return {
-            "seed": self.seed,
-            "threads": torch.get_num_threads(),
-            "metrics": dict(self.metrics),
-            **snapshot(self._parts),
-        }
+        about = {"seed": self.seed, "threads": torch.get_num_threads(), "metrics": dict(self.metrics)}
+        return about | snapshot(self._parts)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned.
@@ -323,9 +319,7 @@ class Trainer(Evaluator):
         """Do what comes between two epochs. A signal meanwhile leaves the epoch open, and a resume ends it."""
         counters = self.counters
         if counters.batch == 0:
-            raise ConfigError(
-                f"the training loader gave no batch in epoch {counters.epoch + 1}; is it an iterator that is used up?"
-            )
+            raise ConfigError(f"the training loader gave no batch in epoch {counters.epoch + 1}; is it used up?")
         if self.meter.pending:
             self._log_step()
         if self._cadence.is_due_after_epoch(counters):
@@ -341,9 +335,12 @@ class Trainer(Evaluator):
 
     def _finish(self) -> None:
         counters = self.counters
-        between = self.val_loader is not None and counters.validated != counters.total_batches
-        if between and counters.total_batches and self.ending.status != "preempted":
-            self._validate("step")
+        unseen = counters.validated != counters.total_batches and self.ending.status != "preempted"
+        if (
+            unseen and counters.total_batches and self.val_loader is not None
+        ):  # no schedule and no callback hears of it,
+            self.log(self.validate(), "step")  # so that a run with more steps goes on as if it had not been
+            self._improved |= self.best.improved(self.metrics, counters)
         if counters.total_batches:
             self._save()
         self.hooks.fit_end(self)

@@ -44,13 +44,14 @@ class Progress(Callback):
         self._first_step = trainer.counters.step
         console = self._console or Console()
         if is_animated(console):
-            self._bar = Bar(console, trainer.train_batches)
+            self._bar, self._due = Bar(console, trainer.train_batches), 0.0
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         """Begin the bar anew."""
         self._epoch_started = monotonic()
         self._batches_before = trainer.counters.total_batches - trainer.counters.batch
-        self._draw(trainer, trainer.counters.epoch + 1)
+        if self._epoch_started >= self._due:
+            self._draw(trainer, trainer.counters.epoch + 1)
 
     def on_step_end(self, trainer: Trainer, output: Output) -> None:
         """Draw the bar when it is time again; otherwise this costs a look at the clock."""
@@ -58,14 +59,15 @@ class Progress(Callback):
             self._draw(trainer, trainer.counters.epoch + 1)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Fill the bar, or write the line of the epoch."""
-        self._draw(trainer, trainer.counters.epoch)
+        """Fill the bar when it is time, so that short epochs cost little, or write the line of the epoch."""
+        if monotonic() >= self._due:
+            self._draw(trainer, trainer.counters.epoch)
         self._write_line(trainer, "train/loss_epoch")
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Close the bar; an epoch that was not finished gets its line too."""
+        """Draw the end and close the bar; without one, an epoch that was not finished gets its line too."""
+        self._draw(trainer, trainer.counters.epoch_number)
         if trainer.counters.batch:
-            self._draw(trainer, trainer.counters.epoch + 1)
             self._write_line(trainer, "train/loss")
         self._close()
 

@@ -79,7 +79,7 @@ def model_table(model: nn.Module, batch: object) -> str:
     try:
         columns = ("output_size", "num_params")
         return str(torchinfo.summary(model, input_data=[inputs], verbose=0, col_names=columns, depth=3))
-    except Exception as error:  # noqa: BLE001; torchinfo fails in many ways on unusual models, and a picture must not cost a run
+    except Exception as error:  # noqa: BLE001 - it fails in many ways, and a picture must not cost a run
         log.info("torchinfo cannot summarise this model: %s", error)
         return str(model)
 

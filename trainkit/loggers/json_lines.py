@@ -34,7 +34,7 @@ class JSONLines:
             record["non_finite"] = broken
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._path, "a", buffering=1)  # noqa: SIM115; by line, so that a kill loses none
+            self._file = self._path.open("a", buffering=1)  # by line, so that a kill loses none
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def image(self, name: str, image: Any, counters: Counters) -> None:
