@@ -52,8 +52,7 @@ class Trainer(Evaluator):
         loggers: Where scalars go, besides ``metrics.jsonl`` of the run folder.
         store: Where and when to save; a run folder without one saves after each epoch.
         run_dir: The run folder; None keeps nothing on disk.
-        monitor: The metric that says which weights are best.
-        mode: ``min`` or ``max``: what good is for the monitor.
+        monitor, mode: The metric that says which weights are best, and whether ``min`` or ``max`` is good.
         seed: Where all randomness comes from.
         settings: Any field of :class:`trainkit.settings.Settings`, such as ``max_epochs`` or ``gradient_clip_val``.
 

@@ -107,14 +107,14 @@ def _finite(weights: dict[str, Any]) -> bool:
     return not floats or bool(torch.stack([n.float() for n in torch._foreach_norm(floats)]).isfinite().all())
 
 
-def find(path: str | Path) -> Path:
-    """Return the checkpoint that ``path`` means: a file, or the last one of a run folder or checkpoint folder.
+def find(path: str | Path, which: str = "last") -> Path:
+    """Return the checkpoint that ``path`` means: a file, or the ``last`` or ``best`` one of a run or checkpoint folder.
 
     Raises:
         ConfigError: If there is none; the message names what is there.
     """
     path = Path(path)
-    for candidate in (path, path / "last.ckpt", path / "checkpoints" / "last.ckpt"):
+    for candidate in (path, path / f"{which}.ckpt", path / "checkpoints" / f"{which}.ckpt"):
         if candidate.is_file():
             return candidate
     folder = path if path.is_dir() else path.parent

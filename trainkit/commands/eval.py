@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainkit.checkpoint import read
+from trainkit.checkpoint.store import find
 from trainkit.config.build import build_evaluator, build_parts
 from trainkit.config.compose import compose
 from trainkit.errors import ConfigError
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("eval needs weights: resume=RUN_FOLDER or resume=CHECKPOINT")
     parts = build_parts(config, None)
     loader = parts.loader("test") or parts.loader("val")
-    state = read(config.resume)
+    state = read(find(config.resume, "best"))
     evaluator = build_evaluator(parts)
     evaluator.load_weights(state)
     values = evaluator.test(loader) if loader is not None else {}

@@ -1,0 +1,63 @@
+"""The README's Python blocks run as they stand, in order, in one process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import trainkit
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Run every Python block of the README in one namespace, which is returned."""
+    namespace: dict = {"__name__": "readme"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("readme"))
+        for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
+            exec(compile(block, str(README), "exec", dont_inherit=True), namespace)
+    return namespace
+
+
+def test_both_ways_from_python_train(names: dict) -> None:
+    assert names["result"].stop_reason == "max_epochs=2 reached"
+    assert names["result"].metrics["test/accuracy"] > 0.5
+    assert names["trainer"].metrics["val/accuracy"] > 0.9
+
+
+def test_the_update_rule_and_the_callback_train(names: dict) -> None:
+    model = nn.Linear(20, 2)
+    trainer = names["SignDescent"](
+        model,
+        trainkit.supervised(nn.CrossEntropyLoss()),
+        torch.optim.SGD(model.parameters(), lr=1e-3),
+        trainkit.Loader(names["data"], batch_size=64),
+        trainkit.Loader(names["data"], batch_size=256),
+        callbacks=[names["WeightNorm"]()],
+        max_epochs=10,
+    )
+    before = trainer.validate()["val/loss"]
+    trainer.fit()
+    assert trainer.metrics["val/loss"] < before
+    assert trainer.metrics["weights/norm"] > 0
+
+
+def test_the_data_set_trains_as_a_regression(names: dict) -> None:
+    splits = names["waves"]()
+    assert [len(part) for part in splits] == [360, 120, 120]
+
+
+def test_the_objective_leaves_padding_out(names: dict) -> None:
+    model = nn.Embedding(11, 11)
+    tokens = torch.arange(10).view(2, 5)
+    batch = {"tokens": tokens, "next": tokens + 1, "mask": tokens != 4}
+    changed = batch | {"next": torch.where(tokens == 4, 0, tokens + 1)}
+    output = names["masked"](model, batch)
+    assert output.count == 9
+    assert torch.equal(output.loss, names["masked"](model, changed).loss)
