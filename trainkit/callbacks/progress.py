@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from trainkit.callbacks.callback import Callback
 if TYPE_CHECKING:
     from trainkit.objectives import Output
     from trainkit.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 INTERVAL = 0.2
 """Seconds between two pictures of the bar."""
@@ -86,13 +89,13 @@ class Progress(Callback):
         self._due = monotonic() + INTERVAL
 
     def _write_line(self, trainer: Trainer, loss: str) -> None:
-        if self._bar is not None:
-            return
         metrics, seconds = trainer.metrics, monotonic() - self._epoch_started
         values = {"train/loss": metrics.get(loss)} | {n: value for n, value in metrics.items() if n.startswith("val/")}
         shown = {label: _number(value) for label, value in values.items() if value is not None} | _pace(metrics)
-        line = [_epoch(trainer.counters.epoch_number, trainer), *_pairs(shown), f"{seconds:.1f} s"]
-        (self._console or Console()).print(Text("  ".join(line)), soft_wrap=True)
+        line = "  ".join([_epoch(trainer.counters.epoch_number, trainer), *_pairs(shown), f"{seconds:.1f} s"])
+        log.info(line)  # for the run's log.txt, also where a bar is shown
+        if self._bar is None:
+            (self._console or Console()).print(Text(line), soft_wrap=True)
 
     def _time_left(self, trainer: Trainer) -> str:
         """Return the time to the last step, at the pace of this fit so far, validations included."""

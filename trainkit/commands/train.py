@@ -18,6 +18,8 @@ from trainkit.config.compose import compose, hydra_main, to_yaml
 from trainkit.errors import ConfigError
 from trainkit.trainer import Trainer
 
+HYPERPARAMETERS = ("optimizer", "schedule", "model", "objective", "averaging", "penalty", "parameter_groups", "seed")
+"""The groups whose values are listed beside the results."""
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -127,18 +129,18 @@ def _test(trainer: Trainer, parts: Parts) -> None:
     if parts.config["test"] and loader is not None:
         trainer.test(loader)
     if trainer.run_dir is not None:
-        values = {k: v for k, v in flatten(parts.config).items() if "_target_" not in k}
+        values = flatten({name: parts.config[name] for name in HYPERPARAMETERS})
         for logger in trainer.loggers:
             logger.hyperparameters(values, trainer.metrics)
         trainer.close()
 
 
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dicts and lists by dotted path."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else None
-    if items is None:
-        return {prefix: node}
+def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts by dotted path, without targets and nulls; lists stay whole."""
     leaves: dict[str, Any] = {}
-    for key, value in items:
-        leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    for key, value in node.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        elif value is not None and not key.startswith("_"):
+            leaves[f"{prefix}{key}"] = value
     return leaves

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainkit.config.recipes import folder, require_recipe
-from trainkit.errors import ConfigError, closest
+from trainkit.errors import ConfigError, TrainingError, closest
 
 VERSION_BASE = "1.3"
 
@@ -48,29 +48,42 @@ def compose(recipe: str | None = None, *overrides: str, config_dir: str | Path |
     return config
 
 
-def hydra_main(job: Callable[[DictConfig, Sequence[str], Path | None], Any], arguments: Sequence[str]) -> Any:
+def hydra_main(job: Callable[[DictConfig, Sequence[str], Path | None], Any], arguments: Sequence[str]) -> None:
     """Run Hydra's own command line: sweeps (``-m``), ``--cfg job``, ``--info``, ``--config-dir`` and the rest.
 
     Args:
         job: Called for each config with the overrides that led to it, and the folder that a sweep gave it if any.
         arguments: The command line without the program's name.
+
+    Raises:
+        ConfigError, TrainingError: What the first job to fail raised; a sweep ends with it.
     """
+
+    failures: list[Exception] = []
 
     def task(config: DictConfig) -> Any:
         now = HydraConfig.get()
         sweeping = now.mode is not None and now.mode.name == "MULTIRUN"
-        with composition_errors():
-            OmegaConf.resolve(config)
-        return job(config, list(now.overrides.task), Path(now.runtime.output_dir) if sweeping else None)
+        if failures:
+            return None
+        try:
+            with composition_errors():
+                OmegaConf.resolve(config)
+            return job(config, list(now.overrides.task), Path(now.runtime.output_dir) if sweeping else None)
+        except (ConfigError, TrainingError) as error:  # past Hydra, which would print more than it says
+            failures.append(error)
+            return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us, who tell them better
     before, sys.argv = sys.argv, ["trainkit", *arguments]
     task.__module__ = "trainkit"
     try:
         with composition_errors():
-            return hydra.main(str(folder()), "config", version_base=VERSION_BASE)(task)()
+            hydra.main(str(folder()), "config", version_base=VERSION_BASE)(task)()
     finally:
         sys.argv = before
+    if failures:
+        raise failures[0]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
