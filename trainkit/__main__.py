@@ -38,8 +38,8 @@ def _run(arguments: list[str]) -> int:
             raise
         print(f"trainkit: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:  # a second signal
-        return 130
+    except KeyboardInterrupt as second:  # a signal while the first one was still being seen to
+        return 143 if str(second) == "SIGTERM" else 130
 
 
 def _dispatch(arguments: list[str]) -> int:

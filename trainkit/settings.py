@@ -141,7 +141,7 @@ def limited(total: int | None, limit: int | float | None) -> int | None:
     if isinstance(limit, float):
         if total is None:
             raise ConfigError(f"a share of batches ({limit}) needs a loader with a length; give a number of batches")
-        return int(total * limit)
+        return max(1, int(total * limit)) if limit else 0
     return limit if total is None else min(total, limit)
 
 

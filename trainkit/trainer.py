@@ -83,6 +83,7 @@ class Trainer(Evaluator):
         chosen, total = Settings.of(settings).resolved(), length(train_loader)
         super().__init__(model, objective, chosen, metrics=metrics, averaging=averaging, loggers=loggers, seed=seed)
         self.optimizer, self.train_loader = optimizer, train_loader
+        val_loader = None if chosen.limit_val_batches == 0 else val_loader
         self.val_loader = train_loader if chosen.overfit_batches else val_loader
         self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule()
         self.callbacks = named(callbacks)
@@ -105,7 +106,6 @@ class Trainer(Evaluator):
         self._cadence = Cadence(chosen.val_check_interval, self.train_batches, self.meter.window, every_n_epochs)
         self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
         self._step_key, self._started, self._improved = fold(seed, "step"), perf_counter(), False
-
         self.averaging.attach(self.model, self.steps_per_epoch)
         if chosen.compile:
             self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)

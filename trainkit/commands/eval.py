@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from trainkit.checkpoint import read
 from trainkit.checkpoint.store import find
 from trainkit.config.build import build_evaluator, build_parts
-from trainkit.config.compose import compose
+from trainkit.config.compose import compose, read_line
 from trainkit.errors import ConfigError
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the test metrics and return the exit code."""
-    config = compose(None, *arguments)
+    line = read_line(arguments)
+    if line.flags:
+        raise ConfigError(f"eval takes no {line.flags[0]}; only key=value and --config-dir")
+    config = compose(None, *line.overrides, config_dir=line.config_dir)
     if config.resume is None:
         raise ConfigError("eval needs weights: resume=RUN_FOLDER or resume=CHECKPOINT")
     parts = build_parts(config, None)

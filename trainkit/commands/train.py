@@ -14,7 +14,8 @@ from trainkit.checkpoint.store import find
 from trainkit.commands import run_folder
 from trainkit.commands.report import Report, banner, final_table, model_table
 from trainkit.config.build import Parts, build_parts, build_trainer
-from trainkit.config.compose import compose, hydra_main, to_yaml
+from trainkit.config.compose import compose, hydra_main, read_line, to_yaml
+from trainkit.data import Loader
 from trainkit.errors import ConfigError
 from trainkit.trainer import Trainer
 
@@ -84,19 +85,18 @@ def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None 
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says and return the exit code."""
-    overrides = [a for a in arguments if not a.startswith("-") and ("=" in a or a.startswith("~"))]
-    flags = [argument for argument in arguments if argument not in overrides]
-    if not flags:
-        return _exit_code(run_config(compose(None, *overrides), overrides))
-    kept = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    line = read_line(arguments)
+    if not line.flags:
+        config = compose(None, *line.overrides, config_dir=line.config_dir)
+        return _exit_code(run_config(config, line.shown))
     codes: list[int] = []
 
-    def job(config: Any, chosen: Sequence[str], sweep_folder: Path | None) -> float | None:
-        result = run_config(config, [*chosen, *kept], sweep_folder)
+    def job(config: Any, overrides: Sequence[str], sweep_folder: Path | None) -> float | None:
+        result = run_config(config, [*overrides, *line.folder_flag], sweep_folder)
         codes.append(_exit_code(result))
         return result.metrics.get(config.monitor.metric)
 
-    hydra_main(job, [*overrides, *flags])  # Hydra wants its flags at the end
+    hydra_main(job, [*line.overrides, *line.folder_flag, *line.flags])  # Hydra wants its flags at the end
     return max(codes, default=0)
 
 
@@ -117,16 +117,16 @@ def _checkpoint(resume: str | None, run_dir: str | Path | None) -> Path | None:
 
 
 def _table_of(trainer: Trainer) -> str:
-    batch = next(iter(trainer.train_loader))
+    assert isinstance(trainer.train_loader, Loader)
     with trainer.evaluating() as model, trainer.without_gradients():
-        return model_table(model, trainer.to_device(batch))
+        return model_table(model, trainer.to_device(trainer.train_loader.first()))
 
 
 def _test(trainer: Trainer, parts: Parts) -> None:
     """Restore the best weights and test them, whatever ended the run."""
     trainer.restore_best()
     loader = parts.loader("test")
-    if parts.config["test"] and loader is not None:
+    if parts.config["test"] and loader is not None and trainer.settings.limit_test_batches != 0:
         trainer.test(loader)
     if trainer.run_dir is not None:
         values = flatten({name: parts.config[name] for name in HYPERPARAMETERS})

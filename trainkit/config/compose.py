@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,45 @@ from trainkit.config.recipes import folder, require_recipe
 from trainkit.errors import ConfigError, TrainingError, closest
 
 VERSION_BASE = "1.3"
+
+
+@dataclass(slots=True)
+class Line:
+    """A command line, taken apart."""
+
+    overrides: list[str]
+    config_dir: str | None
+    flags: list[str]
+    """Those of Hydra, with their values."""
+
+    @property
+    def folder_flag(self) -> list[str]:
+        """The flag that names the user's config folder, if any."""
+        return [] if self.config_dir is None else ["--config-dir", self.config_dir]
+
+    @property
+    def shown(self) -> list[str]:
+        """What a repetition of the line needs."""
+        return [*self.overrides, *self.folder_flag]
+
+
+def read_line(arguments: Sequence[str]) -> Line:
+    """Take a command line apart; flags may stand anywhere."""
+    line, rest = Line([], None, []), iter(arguments)
+    for argument in rest:
+        if argument in ("--config-dir", "-cd"):
+            line.config_dir = next(rest, "")
+        elif argument.startswith("--config-dir="):
+            line.config_dir = argument.split("=", 1)[1]
+        elif argument.startswith("-") or ("=" not in argument and not argument.startswith("~")):
+            line.flags.append(argument)
+        else:
+            line.overrides.append(argument)
+    if line.config_dir is not None and not Path(line.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {line.config_dir}: there is no such folder")
+    if line.flags and not any(flag.startswith("-") for flag in line.flags):
+        raise ConfigError(f"{line.flags[0]}: neither a flag nor key=value")
+    return line
 
 
 def compose(recipe: str | None = None, *overrides: str, config_dir: str | Path | None = None) -> DictConfig:

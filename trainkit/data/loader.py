@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -95,6 +97,10 @@ class Loader:
         order = permutation(fold(self._key, "order", epoch), size) if self.shuffle else torch.arange(size)
         return iter(order[start * self.batch_size : len(self) * self.batch_size].split(self.batch_size))
 
+    def first(self) -> Any:
+        """Return the first batch of epoch 0, fetched in this process."""
+        return self._fetch.__getitems__((0, next(self.indices(0))))
+
     def _from_workers(self, epoch: int, start: int) -> Iterator[Any]:
         if self._workers is None:
             self._workers = DataLoader(
@@ -103,6 +109,7 @@ class Loader:
                 collate_fn=_as_it_is,
                 num_workers=self.num_workers,
                 pin_memory=self.pin_memory,
+                worker_init_fn=partial(_start_worker, self._worker_options.pop("worker_init_fn", None)),
                 generator=torch.Generator(),  # so that starting workers draws nothing from the global generator
                 **self._worker_options,
             )
@@ -147,6 +154,14 @@ class _Fetch(Dataset[Any]):
             seed(fold(key, number))
             samples.append(self._dataset[number])
         return self._collate(samples)
+
+
+def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
+    """Leave signals to the main process: a Ctrl-C reaches the workers too, and they must finish their batches."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if then is not None:
+        then(worker)
 
 
 def _as_it_is(batch: Any) -> Any:
