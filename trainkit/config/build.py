@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import hydra.utils
@@ -60,6 +61,9 @@ def build_parts(config: DictConfig, run_dir: Path | None) -> Parts:
     for name in ("model", "data", "objective"):
         if not values[name]:
             raise ConfigError(f"{name}: nothing chosen; a recipe or {name}=OPTION does")
+    _require_whole("seed", values["seed"], 0)
+    for key, least in {"batch_size": 1, "val_batch_size": 1, "num_workers": 0}.items():
+        _require_whole(f"data.{key}", values["data"][key], least)
     settings = Settings.of(values["trainer"])
     pick(settings.device)
     splits = instantiate(values["data"]["datasets"], "data.datasets")
@@ -67,6 +71,10 @@ def build_parts(config: DictConfig, run_dir: Path | None) -> Parts:
     with streams.kept():
         streams.seed(fold(values["seed"], "model"))
         model = instantiate(values["model"], "model")
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"model ({values['model']['_target_']}): gives a {type(model).__name__}, not a torch.nn.Module"
+        )
     objective = instantiate(values["objective"], "objective")
     if values["penalty"]["l1"] or values["penalty"]["l2"]:
         objective = penalised(objective, **values["penalty"])
@@ -84,12 +92,11 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
     callbacks = {
         name: instantiate(node, f"callbacks.{name}") for name, node in (values["callbacks"] or {}).items() if node
     }
-    logger_folder = {} if run_dir is None else {"folder": str(run_dir / "tensorboard")}
-    loggers = [
-        instantiate({**logger_folder, **node}, f"loggers.{name}")
-        for name, node in (values["loggers"] or {}).items()
-        if node
-    ]
+    loggers = []
+    if run_dir is not None:
+        folder = {"folder": str(run_dir / "tensorboard")}
+        nodes = {name: node for name, node in (values["loggers"] or {}).items() if node}
+        loggers = [instantiate({**folder, **node}, f"loggers.{name}") for name, node in nodes.items()]
     store = None
     if run_dir is not None and values["checkpoint"]:
         store = instantiate({"folder": str(run_dir / "checkpoints"), **values["checkpoint"]}, "checkpoint")
@@ -103,7 +110,7 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         averaging=instantiate(values["averaging"], "averaging") if values["averaging"] else None,
         metrics=_metrics(values["metrics"]),
         callbacks=callbacks,
-        loggers=loggers if run_dir is not None else [],
+        loggers=loggers,
         store=store,
         run_dir=run_dir,
         monitor=values["monitor"]["metric"],
@@ -125,17 +132,36 @@ def instantiate(node: Mapping[str, Any], path: str, *arguments: Any) -> Any:
     Raises:
         ConfigError: That names the config path and what the target said.
     """
+    if "_target_" not in node:
+        raise ConfigError(f"{path}: has no _target_, so it is not known what to build; {path}=OPTION chooses one")
     try:
         return hydra.utils.instantiate(dict(node), *arguments, _convert_="all")
     except InstantiationException as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:
+        while cause.__cause__ is not None and not isinstance(cause, ConfigError):
             cause = cause.__cause__
         if isinstance(cause, ConfigError):
-            raise cause from None
+            named = str(cause).startswith(path.split(".", 1)[0])
+            raise ConfigError(str(cause) if named else f"{path}: {cause}") from None
         what = str(cause).strip() if cause is error else f"{type(cause).__name__}: {cause}"
-        lines = [line for line in what.splitlines() if not line.startswith("full_key")]
-        raise ConfigError(f"{path} ({node.get('_target_', 'no _target_')}): {' '.join(lines)}") from error
+        told = " ".join(line for line in what.splitlines() if not line.startswith("full_key"))
+        raise ConfigError(f"{path} ({node['_target_']}): {told}{_given(node)}") from error
+
+
+def _given(node: Mapping[str, Any]) -> str:
+    """Return the arguments of a node in a line, for those who look for the wrong one."""
+    values = {key: value for key, value in node.items() if not key.startswith("_")}
+    shown = {
+        key: value["_target_"] if "_target_" in value else value
+        for key, value in values.items()
+        if isinstance(value, dict)
+    }
+    return shorten(f"; given {', '.join(f'{k}={v!r}' for k, v in (values | shown).items())}", 300) if values else ""
+
+
+def _require_whole(path: str, value: Any, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{path}={value}: must be a whole number, at least {least}")
 
 
 def _metrics(node: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -146,7 +172,7 @@ def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Return the optimizer's node with ``fused: null`` decided: fused where the device has such kernels."""
     if "fused" not in node or node["fused"] is not None:
         return node
-    target = hydra.utils.get_object(node["_target_"])
+    target = _target(node, "optimizer")
     here = {p.device.type for p in model.parameters()}
     fits = here <= {"cpu", "cuda", "mps"} and all(p.is_floating_point() for p in model.parameters())
     rest = {key: value for key, value in node.items() if key != "fused"}
@@ -157,19 +183,39 @@ def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings
     if not node or not node["scheduler"]:
         return None
     per_epoch, total = settings.steps_per_epoch(batches), settings.total_steps(batches)
-    warmup = node["warmup"] or 0
-    if isinstance(warmup, str):
-        warmup = duration(warmup).steps(per_epoch)
-    elif isinstance(warmup, float):
-        if total is None:
-            raise ConfigError(
-                f"schedule.warmup={warmup}: a share of the run, whose length is not known; give such as 500st"
-            )
-        warmup = round(warmup * total)
+    warmup = _warmup_steps(node["warmup"] or 0, per_epoch, total)
     units = total if node["interval"] == "step" or not total or not per_epoch else -(-total // per_epoch)
-    target = hydra.utils.get_object(node["scheduler"]["_target_"])
+    target = _target(node["scheduler"], "schedule.scheduler")
     options = {key: value for key, value in node["scheduler"].items() if not key.startswith("_")}
     try:
         return make_schedule(target, optimizer, units, node["interval"], warmup, **options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"schedule.scheduler ({node['scheduler']['_target_']}): {error}") from error
+
+
+def _warmup_steps(warmup: Any, per_epoch: int | None, total: int | None) -> int:
+    """Return the warm-up in optimizer steps: given as such (int), as a share of the run (float) or as a duration."""
+    try:
+        if isinstance(warmup, str):
+            return duration(warmup).steps(per_epoch)
+    except ConfigError as error:
+        raise ConfigError(f"schedule.warmup={warmup}: {error}") from None
+    if warmup < 0 or (isinstance(warmup, float) and warmup > 1):
+        raise ConfigError(
+            f"schedule.warmup={warmup}: must be steps (a whole number), a share up to 1.0, or such as 500st"
+        )
+    if isinstance(warmup, int):
+        return warmup
+    if total is None:
+        raise ConfigError(
+            f"schedule.warmup={warmup}: a share of the run, whose length is not known; give such as 500st"
+        )
+    return round(warmup * total)
+
+
+def _target(node: Mapping[str, Any], path: str) -> Any:
+    """Return what ``_target_`` names."""
+    try:
+        return hydra.utils.get_object(node["_target_"])
+    except Exception as error:  # noqa: BLE001 - an import may fail in any way
+        raise ConfigError(f"{path}._target_={node.get('_target_')}: cannot be imported: {error}") from error

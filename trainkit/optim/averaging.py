@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from trainkit.errors import ConfigError
 from trainkit.timing import Duration, duration
@@ -14,9 +15,11 @@ from trainkit.timing import Duration, duration
 class WeightAverage:
     """A running average of a model's weights and buffers, by ``torch.optim.swa_utils``.
 
-    ``ema`` is the exponential moving average (Polyak and Juditsky 1992); ``swa`` the equal one of stochastic weight
-    averaging (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima"). Buffers, such as the statistics of
-    batch norm, are averaged along.
+    ``ema`` is the exponential moving average (Polyak and Juditsky 1992); its n-th update keeps at most
+    (1 + n) / (10 + n) of the old average, as TensorFlow's ``ExponentialMovingAverage`` does, so that the first weights
+    are soon forgotten.
+    ``swa`` is the equal average of stochastic weight averaging (Izmailov et al. 2018, "Averaging Weights Leads to Wider
+    Optima"). Buffers, such as the statistics of batch norm, are averaged along.
 
     Args:
         kind: ``ema`` or ``swa``.
@@ -35,18 +38,28 @@ class WeightAverage:
         self.kind, self.decay, self.every = kind, decay, every
         self._start: Duration | None = duration(start) if start else None
         self._start_step = 0
+        self._updates = 0
         self._averaged: AveragedModel | None = None
 
     def attach(self, model: nn.Module, steps_per_epoch: int | None) -> None:
         """Begin with the weights that ``model`` has, at the start of a fit."""
         self._start_step = self._start.steps(steps_per_epoch) if self._start else 0
-        average = get_ema_multi_avg_fn(self.decay) if self.kind == "ema" else None
-        self._averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self._averaged = AveragedModel(
+            model, multi_avg_fn=self._blend if self.kind == "ema" else None, use_buffers=True
+        )
 
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after optimizer step ``step``, counted from 1."""
         if step > self._start_step and step % self.every == 0:
             self.averaged.update_parameters(model)
+            self._updates += 1
+
+    def _blend(self, averages: Any, weights: Any, count: Any) -> None:
+        keep = min(self.decay, (1 + self._updates) / (10 + self._updates))
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, weights, 1 - keep)
+        else:  # such as the number of batches that a batch norm has seen
+            torch._foreach_copy_(averages, weights)
 
     @property
     def averaged(self) -> AveragedModel:
@@ -65,6 +78,7 @@ class WeightAverage:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.averaged.load_state_dict(state_dict)
+        self._updates = int(state_dict["n_averaged"])
 
 
 class NoAverage:

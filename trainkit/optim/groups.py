@@ -31,30 +31,22 @@ def parameter_groups(
         ConfigError: If a rule has no ``match``, or matches no trainable parameter.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups: dict[tuple[str, bool], dict[str, Any]] = {}
-    matched: set[int] = set()
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for number, rule in enumerate(rules):
         if "match" not in rule:
             raise ConfigError(f"parameter_groups.rules[{number}]: has no 'match', the glob over parameter names")
     for name, parameter in named:
-        index = next((i for i, rule in enumerate(rules) if fnmatchcase(name, rule["match"])), None)
-        rule = {} if index is None else {k: v for k, v in rules[index].items() if k != "match"}
-        label = "rest" if index is None else rules[index]["match"]
+        index = next((i for i, rule in enumerate(rules) if fnmatchcase(name, rule["match"])), len(rules))
+        rule = {"match": "rest", **(rules[index] if index < len(rules) else {})}
+        label = rule.pop("match")
         bare = not decay_norm_and_bias and parameter.ndim < 2 and "weight_decay" not in rule
-        if index is not None:
-            matched.add(index)
-        options = {**rule, "weight_decay": 0.0} if bare else rule
-        group = groups.setdefault(
-            (label, bare), {"name": label + (" (no decay)" if bare else ""), "params": [], **options}
-        )
-        group["params"].append(parameter)
+        if bare:
+            rule["weight_decay"], label = 0.0, f"{label} (no decay)"
+        groups.setdefault((index, bare), {"name": label, "params": [], **rule})["params"].append(parameter)
     for number, rule in enumerate(rules):
-        if number not in matched:
+        if not groups.keys() & {(number, False), (number, True)}:
             near = closest(rule["match"], [name for name, _ in named], cutoff=0.3)
             raise ConfigError(
                 f"parameter_groups.rules[{number}].match={rule['match']}: no trainable parameter left to match.{near}"
             )
-    order = [rule["match"] for rule in rules] + ["rest"]
-    return [
-        group for (label, _), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
-    ]
+    return [groups[key] for key in sorted(groups)]

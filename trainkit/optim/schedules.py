@@ -25,11 +25,12 @@ class Schedule:
     """
 
     def __init__(self, scheduler: LRScheduler, interval: str = "step", warmup: int = 0) -> None:
+        if interval not in ("step", "epoch"):
+            raise ConfigError(f"schedule.interval={interval}: must be step or epoch")
         self.scheduler, self.warmup, self.steps = scheduler, warmup, 0
         self.on_plateau = isinstance(scheduler, ReduceLROnPlateau)
         self._per_step = interval == "step" and not self.on_plateau
-        self._groups = scheduler.optimizer.param_groups
-        self._targets = [group["lr"] for group in self._groups]
+        self._targets = [group["lr"] for group in scheduler.optimizer.param_groups]
         self._climb()
 
     def step_end(self) -> None:
@@ -53,7 +54,7 @@ class Schedule:
     def _climb(self) -> None:
         if self.warmup and self.steps <= self.warmup:
             share = min(1.0, (self.steps + 1) / (self.warmup + 1))
-            for group, target in zip(self._groups, self._targets, strict=True):
+            for group, target in zip(self.scheduler.optimizer.param_groups, self._targets, strict=True):
                 group["lr"] = target * share
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,8 +109,6 @@ def make_schedule(
     Raises:
         ConfigError: If the scheduler needs the length of the run and it is not known.
     """
-    if interval not in ("step", "epoch"):
-        raise ConfigError(f"schedule.interval={interval}: must be step or epoch")
     parameters = inspect.signature(scheduler).parameters
     for name in TOTALS:
         if name in parameters and options.get("epochs") is None:
