@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .callbacks import Callback as Callback
     from .commands.train import Result as Result
     from .commands.train import run as run
-    from .config import compose as compose
+    from .config.compose import compose as compose
     from .data import Loader as Loader
     from .errors import ConfigError as ConfigError
     from .errors import TrainingError as TrainingError
@@ -39,7 +39,7 @@ _NAMES = {
     "Result": "commands.train",
     "Trainer": "trainer",
     "TrainingError": "errors",
-    "compose": "config",
+    "compose": "config.compose",
     "penalised": "objectives",
     "run": "commands.train",
     "supervised": "objectives",

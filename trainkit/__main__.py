@@ -6,13 +6,21 @@ import importlib
 import os
 import signal
 import sys
+import traceback
+from io import TextIOWrapper
 from types import FrameType
+
+LINE, LINES = 500, 8
+"""Characters of a line and lines of a message that are shown."""
 
 
 def main() -> None:
     """Run the command line and exit with the contract's code: 0, 1 failed, 2 config, 130 SIGINT, 143 SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):  # before torch is imported: a fit replaces them by its own
         signal.signal(number, _leave)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of ASCII gets question marks, not the end of the run
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -35,11 +43,18 @@ def _run(arguments: list[str]) -> int:
         return _dispatch(arguments)
     except (ConfigError, TrainingError) as error:
         if debug:
-            raise
-        print(f"trainkit: {error}", file=sys.stderr)
+            traceback.print_exc()
+        else:
+            print(f"trainkit: {_brief(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as second:  # a signal while the first one was still being seen to
         return 143 if str(second) == "SIGTERM" else 130
+
+
+def _brief(text: str) -> str:
+    """Return what fits a screen of a message; torch lists every weight that does not fit."""
+    lines = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in text.splitlines()]
+    return "\n".join(lines[:LINES] + ["... (TRAINKIT_DEBUG=1 shows all)"] * (len(lines) > LINES))
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -50,6 +65,11 @@ def _dispatch(arguments: list[str]) -> int:
         from trainkit.commands.help import main as show_help
 
         return show_help(arguments)
+    if arguments == ["--version"]:
+        from trainkit import __version__
+
+        print(f"trainkit {__version__}")
+        return 0
     name, rest = "train", arguments
     if "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
         name, rest = arguments[0], arguments[1:]

@@ -37,24 +37,28 @@ def pick(name: str) -> torch.device:
     return device
 
 
-def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(
+    batch: Any, function: Callable[[Tensor], Tensor], other: Callable[[Any], Any] = lambda other: other
+) -> Any:
     """Return ``batch`` with ``function`` applied to each tensor in it.
 
-    Goes into lists, tuples (also named ones), mappings and dataclasses; an object with a ``to`` of its own (a
-    ``PackedSequence``, a graph batch) is left to :func:`mover`; everything else is returned as it is.
+    Goes into lists, tuples (also named ones), mappings and dataclasses. ``other`` is applied to objects with a ``to``
+    of their own (a ``PackedSequence``, a graph batch); everything else is returned as it is.
     """
     if isinstance(batch, Tensor):
         return function(batch)
-    if isinstance(batch, tuple) and hasattr(batch, "_fields") and not hasattr(batch, "to"):
-        return type(batch)(*(map_tensors(item, function) for item in batch))
+    if hasattr(batch, "to"):
+        return other(batch)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(map_tensors(item, function, other) for item in batch))
     if type(batch) in (list, tuple):
-        return type(batch)(map_tensors(item, function) for item in batch)
-    if isinstance(batch, Mapping) and not hasattr(batch, "to"):
-        items = {key: map_tensors(item, function) for key, item in batch.items()}
+        return type(batch)(map_tensors(item, function, other) for item in batch)
+    if isinstance(batch, Mapping):
+        items = {key: map_tensors(item, function, other) for key, item in batch.items()}
         return items if type(batch) is dict else type(batch)(**items)
     if is_dataclass(batch) and not isinstance(batch, type):
         return replace(
-            batch, **{f.name: map_tensors(getattr(batch, f.name), function) for f in fields(batch) if f.init}
+            batch, **{f.name: map_tensors(getattr(batch, f.name), function, other) for f in fields(batch) if f.init}
         )
     return batch
 
@@ -67,12 +71,9 @@ def mover(device: torch.device) -> Callable[[Any], Any]:
     if device.type == "cpu":
         return lambda batch: batch
 
-    def to_device(batch: Any) -> Any:
-        if isinstance(batch, Tensor) or not hasattr(batch, "to"):
-            return map_tensors(batch, lambda t: t.to(device, non_blocking=True))
-        return batch.to(device)
-
-    return to_device
+    return lambda batch: map_tensors(
+        batch, lambda tensor: tensor.to(device, non_blocking=True), lambda other: other.to(device)
+    )
 
 
 @contextmanager

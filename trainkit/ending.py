@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trainkit.settings import Settings
 from trainkit.signals import Interrupt
 from trainkit.state import Counters
@@ -18,11 +20,12 @@ class Ending:
     def __init__(self, settings: Settings, interrupt: Interrupt) -> None:
         self._settings, self._interrupt = settings, interrupt
         self._max_seconds = duration(settings.max_time).value if settings.max_time else float("inf")
+        self._wish = ""
         self.reopen()
 
     def reopen(self) -> None:
         """Begin a fit: nothing has ended it yet."""
-        self.status, self.reason, self._wish = "completed", "", ""
+        self.status, self.reason = "completed", ""
 
     def wish(self, reason: str) -> None:
         """End the run at the next chance that ``min_epochs`` leaves."""
@@ -37,8 +40,10 @@ class Ending:
         limits = self._settings
         if self._interrupt.received:
             self.status, self.reason = "preempted", self._interrupt.received.name
+        elif self.reason:
+            pass  # the first reason stays
         elif self._wish and counters.epoch >= limits.min_epochs:
-            self.status, self.reason = "stopped", self._wish
+            self.status, self.reason, self._wish = "stopped", self._wish, ""
         elif limits.max_steps is not None and counters.step >= limits.max_steps:
             self.reason = f"max_steps={limits.max_steps} reached"
         elif limits.max_epochs is not None and counters.epoch >= limits.max_epochs:
@@ -46,3 +51,10 @@ class Ending:
         elif seconds >= self._max_seconds:
             self.reason = f"max_time={limits.max_time} reached"
         return bool(self.reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the wish that waits for ``min_epochs``; one that was granted does not stop a resumed run again."""
+        return {"wish": self._wish}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._wish = state_dict["wish"]

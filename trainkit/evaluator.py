@@ -53,9 +53,12 @@ class Evaluator:
         self.settings, self.seed = settings, seed
         self.device = pick(settings.device)
         self.model, self.objective = model.to(self.device), objective
+        if hasattr(objective, "to"):  # class weights, or an objective that is a module
+            objective.to(self.device)
         self.averaging = averaging or NoAverage()
         self.precision = Precision(settings.precision, self.device)
-        self.eval_metrics = default_metrics(getattr(objective, "kind", None)) if metrics is None else dict(metrics)
+        usual = default_metrics(getattr(objective, "kind", None), getattr(objective, "ignore_index", -100))
+        self.eval_metrics = usual if metrics is None else dict(metrics)
         self.loggers: list[Logger] = list(loggers)
         self.counters = Counters()
         self.metrics: dict[str, float] = {}
@@ -86,8 +89,8 @@ class Evaluator:
         with self.evaluating() as model:
             for batch in batches(loader, 0, 0, self._loader_key):
                 pair = isinstance(batch, tuple | list) and len(batch) == 2
-                with self.without_gradients():
-                    batch = self.to_device(batch)
+                with self.without_gradients(), self.precision.autocast():
+                    batch = self.to_device(batch[0] if type(batch) in (tuple, list) and len(batch) == 1 else batch)
                     results.append(self.eval_step(model, batch).predictions if pair else model(batch))
         return torch.cat(results).cpu() if results and isinstance(results[0], Tensor) else results
 
@@ -101,8 +104,9 @@ class Evaluator:
         for metric in self.eval_metrics.values():
             metric.reset()
         with self.evaluating() as model:
-            self._streams.seed(fold(self.seed, prefix))
-            for batch in islice(batches(loader, 0, 0, self._loader_key), limited(length(loader), limit)):
+            some = islice(batches(loader, 0, 0, self._loader_key), limited(length(loader), limit))
+            for number, batch in enumerate(some):
+                self._streams.seed(fold(self.seed, prefix, number))
                 with self.without_gradients():
                     output = self.eval_step(model, self.to_device(batch))
                     losses.append(output.loss)
@@ -156,6 +160,7 @@ class Evaluator:
     def log(self, values: dict[str, float], axis: Axis = "step") -> None:
         """Send scalars by name to the loggers, as belonging to the present step or epoch."""
         self.metrics.update(values)
+        self.counters.note_record()
         for logger in self.loggers:
             logger.log(values, self.counters, axis)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import pairwise
+from typing import Any
 
 import numpy
 import torch
@@ -24,7 +25,7 @@ def fold(key: int, *parts: int | str) -> int:
     digest = blake2b(key.to_bytes(8, "little"), digest_size=8)
     for part in parts:
         if isinstance(part, int):
-            digest.update(b"i" + part.to_bytes(8, "little", signed=part < 0))
+            digest.update((b"i" if part >= 0 else b"n") + part.to_bytes(8, "little", signed=part < 0))
         else:
             text = part.encode()
             digest.update(b"s" + len(text).to_bytes(8, "little") + text)
@@ -70,7 +71,7 @@ class Streams:
     """The global generators of torch (CPU and one device), numpy and :mod:`random`, pointed at keys."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        device = torch.device(device)
+        self._device = device = torch.device(device)
         self._generators = [torch.default_generator]
         if device.type == "cuda":
             torch.cuda.init()
@@ -78,11 +79,15 @@ class Streams:
         elif device.type == "mps":
             self._generators.append(torch.mps._get_default_mps_generator())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hold, as a copy in another process, the generators of that process."""
+        return Streams, (self._device,)
+
     def seed(self, key: int) -> None:
         """Let the next draws of every global generator be those of ``key``."""
         for g in self._generators:
             g.manual_seed(key)
-        numpy.random.seed(key & 0xFFFFFFFF)
+        numpy.random.seed(key >> 32)  # torch and numpy share an algorithm and 32 bits: of one seed they draw the same
         random.seed(key)
 
     @contextmanager

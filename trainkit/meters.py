@@ -74,7 +74,7 @@ class StepMeter:
             self._counts.clear()
             broken = next((i for i, loss in enumerate(losses) if not isfinite(loss)), None)
             if broken is not None:
-                step -= (len(losses) - 1 - broken) // self.window
+                step -= (len(losses) - 1) // self.window - broken // self.window  # the last window may be short
                 raise TrainingError(
                     f"step {step}: the loss is {losses[broken]}; try a smaller optimizer.lr or "
                     "trainer.gradient_clip_val=1.0; trainer.detect_anomaly=true finds the operation"

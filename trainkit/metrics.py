@@ -30,7 +30,7 @@ class Classification:
 
     Args:
         names: Which of ``accuracy``, ``precision``, ``recall``, ``f1`` to return. A class that is neither a target nor
-            predicted counts as 0 in the averages, as in scikit-learn.
+            predicted counts as 0 in the averages, as in scikit-learn when it is given all labels.
         ignore_index: Targets of this value do not count.
     """
 
@@ -45,8 +45,9 @@ class Classification:
         if targets.is_floating_point():
             targets = targets.argmax(1)
         kept = targets != self.ignore_index
-        pairs = torch.where(kept, targets * classes + predictions.argmax(1), classes * classes)
-        counts = torch.bincount(pairs.flatten(), minlength=classes * classes + 1)[:-1].view(classes, classes)
+        pairs = torch.where(kept, targets * classes + predictions.argmax(1), classes * classes).flatten()
+        counts = pairs.new_zeros(classes * classes + 1).scatter_add_(0, pairs, torch.ones_like(pairs))  # bincount syncs
+        counts = counts[:-1].view(classes, classes)
         self.confusion = counts if self.confusion is None else self.confusion + counts
 
     def compute(self) -> dict[str, Tensor]:
@@ -117,10 +118,10 @@ class Regression:
         self._sums, self._count = None, 0
 
 
-def default_metrics(kind: str | None) -> dict[str, Metric]:
-    """Return the metrics of an objective's kind; none for an unknown one."""
+def default_metrics(kind: str | None, ignore_index: int = -100) -> dict[str, Metric]:
+    """Return the metrics of an objective's kind, over targets other than ``ignore_index``; none for an unknown one."""
     if kind == "classification":
-        return {"classification": Classification()}
+        return {"classification": Classification(ignore_index=ignore_index)}
     if kind == "binary":
         return {"accuracy": BinaryAccuracy()}
     if kind == "regression":

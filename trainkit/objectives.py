@@ -47,14 +47,18 @@ class Supervised:
     kind: str | None
     """``classification``, ``binary``, ``regression``, or None for an unknown loss; chooses the default metrics."""
 
+    @property
+    def ignore_index(self) -> int:
+        """Class index of the targets that do not count."""
+        return int(getattr(self.loss, "ignore_index", UNUSED))
+
     def __call__(self, model: nn.Module, batch: Any) -> Output:
-        try:
-            inputs, targets = batch
-        except (TypeError, ValueError):
+        if not isinstance(batch, tuple | list) or len(batch) != 2:  # a dict or a tensor of two would come apart as well
             raise ConfigError(
                 f"supervised() wants batches of (inputs, targets), not {type(batch).__name__}; "
                 "for other batches write an objective(model, batch) -> Output(loss, count)"
-            ) from None
+            )
+        inputs, targets = batch
         if type(inputs) in (tuple, list):
             predictions = model(*inputs)
         elif type(inputs) is dict:
@@ -62,6 +66,11 @@ class Supervised:
         else:
             predictions = model(inputs)
         return Output(self.loss(predictions, targets), self.count(targets), predictions, targets)
+
+    def to(self, device: torch.device) -> None:
+        """Move what the loss holds, such as class weights."""
+        if isinstance(self.loss, nn.Module):
+            self.loss.to(device)
 
 
 def supervised(loss: Callable[[Any, Any], Tensor]) -> Supervised:
@@ -93,16 +102,17 @@ def _counter(loss: Any, kind: str | None) -> Callable[[Any], int | Tensor]:
         return torch.numel
     if kind is None:
         return lambda targets: targets.shape[0] if isinstance(targets, Tensor) else len(targets)
-    ignored, weight = loss.ignore_index, loss.weight
+    ignored, weighted = loss.ignore_index, loss.weight is not None
 
     def count(targets: Tensor) -> Any:
         if targets.is_floating_point():  # class probabilities (batch, classes, ...)
             return targets.numel() // targets.shape[1]
-        if weight is None and targets.ndim == 1 and ignored == UNUSED:
+        if not weighted and targets.ndim == 1 and ignored == UNUSED:
             return targets.shape[0]
         kept = targets != ignored
-        if weight is None:
+        if not weighted:
             return kept.sum()
+        weight = loss.weight  # looked up here, for it may have been moved to the device
         return (weight[torch.where(kept, targets, 0)] * kept).sum()
 
     return count
@@ -120,17 +130,26 @@ class Penalised:
     def kind(self) -> str | None:
         return getattr(self.objective, "kind", None)
 
+    @property
+    def ignore_index(self) -> int:
+        return int(getattr(self.objective, "ignore_index", UNUSED))
+
     def __call__(self, model: nn.Module, batch: Any) -> Output:
         output = self.objective(model, batch)
-        if not model.training:
-            return output
         weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+        if not model.training or not weights:
+            return output
         penalty = output.loss.new_zeros(())
         if self.l1:
             penalty = penalty + self.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
         if self.l2:
             penalty = penalty + 0.5 * self.l2 * torch.stack([w.square().sum() for w in weights]).sum()
         return replace(output, loss=output.loss + penalty)
+
+    def to(self, device: torch.device) -> None:
+        """Move what the objective holds."""
+        if hasattr(self.objective, "to"):
+            self.objective.to(device)
 
 
 def penalised(objective: Objective, l1: float = 0.0, l2: float = 0.0) -> Penalised:

@@ -13,6 +13,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from trainkit.errors import ConfigError, closest
 from trainkit.timing import duration
 
+SHARES = ("val_check_interval", "limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
+
 
 def _setting(
     default: Any, doc: str, *, choices: tuple[Any, ...] = (), least: float | None = None, more_than: float | None = None
@@ -75,7 +77,7 @@ class Settings:
             duration(self.max_time)
         if isinstance(self.val_check_interval, str):
             duration(self.val_check_interval)
-        for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"):
+        for name in SHARES:
             value = getattr(self, name)
             if isinstance(value, float) and value > 1.0:
                 raise ConfigError(f"trainer.{name}={value}: a float is a share and at most 1.0; batches are an integer")

@@ -30,7 +30,7 @@ class Interrupt:
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._before, self.received = {}, None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:

@@ -43,6 +43,15 @@ class Counters:
     """Batches trained on in all."""
     seconds: float = 0.0
     """Time spent in ``fit``, over all resumes."""
+    logged_step: int = -1
+    """The step at which something was logged last."""
+    logged: int = 0
+    """Records logged at that step; they are in the past of a checkpoint, later ones of the same step are not."""
+
+    def note_record(self) -> None:
+        """Count a record that is about to be logged."""
+        self.logged = self.logged + 1 if self.logged_step == self.step else 1
+        self.logged_step = self.step
 
     @property
     def epoch_number(self) -> int:
@@ -66,6 +75,10 @@ class Best:
     value: float | None = None
     epoch: int = 0
     step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ConfigError(f"monitor.mode={self.mode}: must be min or max")
 
     def improved(self, metrics: dict[str, float], counters: Counters) -> bool:
         """Take in the metrics of a validation and say whether they are the best so far; a non-finite value never is.

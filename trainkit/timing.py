@@ -57,11 +57,11 @@ def duration(text: str) -> Duration:
     Raises:
         ConfigError: If the text is none of these or not positive.
     """
-    if match := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*", text):
+    if match := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*", str(text)):
         value, unit = float(match[1]), match[2]
         if unit in UNITS and value > 0:
             return Duration(value * SECONDS.get(unit, 1.0), UNITS[unit])
-    elif re.fullmatch(r"\d+(:\d+){1,3}", text):
+    elif re.fullmatch(r"\d+(:\d+){1,3}", str(text)):
         parts = [int(part) for part in text.split(":")]
         seconds = sum(part * size for part, size in zip(reversed(parts), (1, 60, 3600, 86400), strict=False))
         if seconds > 0:
@@ -114,7 +114,7 @@ class Cadence:
 
     def __init__(self, interval: int | float | str, batches: int | None, window: int, every_n_epochs: int) -> None:
         self._steps = self._batches = 0
-        self._window, self._every_n_epochs = window, every_n_epochs
+        self._window = window
         if isinstance(interval, str):
             length = duration(interval)
             if length.unit == "s":
@@ -125,6 +125,9 @@ class Cadence:
         elif isinstance(interval, int):
             self._batches = interval
         self._after_epoch = not self._steps and not self._batches and interval >= 1.0
+        if self._after_epoch and interval % 1:
+            raise ConfigError(f"trainer.val_check_interval={interval:g} epochs: must be whole epochs, or less than one")
+        self._every_n_epochs = every_n_epochs * (int(interval) if self._after_epoch else 1)
         if not (self._after_epoch or self._steps or self._batches):
             if batches is None:
                 raise ConfigError(

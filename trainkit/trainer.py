@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from trainkit.callbacks.callback import Callback, Hooks, named
-from trainkit.checkpoint import NoStore, Store, read
+from trainkit.checkpoint import NoStore, Store, find, read
 from trainkit.data.loader import length, samples_in, train_windows
 from trainkit.device import configured
 from trainkit.ending import Ending
@@ -43,8 +43,7 @@ class Trainer(Evaluator):
         model: Any ``nn.Module``; moved to the device in place.
         objective: ``objective(model, batch) -> Output``; :func:`trainkit.supervised` makes one of a plain loss.
         optimizer: Any ``torch.optim`` optimizer over the model's parameters.
-        train_loader: A :class:`trainkit.Loader`, or any iterable of batches.
-        val_loader: The same for validation.
+        train_loader, val_loader: Each a :class:`trainkit.Loader`, or any iterable of batches.
         schedule: A torch scheduler, or a :class:`trainkit.optim.Schedule` of one with a warm-up.
         averaging: A weight average, which validation and the best checkpoint then use.
         metrics: Metrics by name, for validation and test; None takes those that suit the objective.
@@ -59,6 +58,9 @@ class Trainer(Evaluator):
     Raises:
         ConfigError: If a setting is unknown or impossible, or the device is missing.
     """
+
+    parts = ("counters", "model", "optimizer", "schedule", "precision", "averaging", "meter", "best", "ending")
+    """The attributes that a checkpoint holds. A subclass may have more of them, such as a second optimizer."""
 
     def __init__(
         self,
@@ -137,37 +139,33 @@ class Trainer(Evaluator):
                         self._validate("step")
                     if self.store.is_due(moment) or self._improved:
                         self._save()
-                    if self.ending.reached(counters, moment.seconds):
-                        break
+                    if self.ending.reached(counters, moment.seconds) and counters.batch != self.train_batches:
+                        break  # never between an epoch's last step and its end, which notes a signal itself
                 else:
                     self._end_epoch()
             self._finish()
 
     def train_step(self, window: Sequence[Any]) -> Output:
-        """Take one optimizer step over a window of batches, weighted so that they count as one large batch.
+        """Take one optimizer step over a window of batches, which count as one large batch; return the last's output.
 
         Override it for another update rule; it must keep ``counters.step`` and ``counters.samples``.
 
         Args:
             window: ``accumulate_grad_batches`` batches as the loader gives them, fewer at the end of an epoch.
-
-        Returns:
-            The output of the last batch.
         """
         counters, settings = self.counters, self.settings
-        first: Any = None
-        total: Any = None
+        counts: list[Any] = []
         for number, batch in enumerate(window, counters.batch):
             self._streams.seed(fold(self._step_key, counters.epoch, number))
             with self.precision.autocast():
                 output = self.objective(self.model, self.to_device(batch))
-            first, total = (output.count, output.count) if total is None else (first, total + output.count)
-            self.precision.backward(output.loss if len(window) == 1 else output.loss * (output.count / first))
+            counts.append(output.count)
+            self.precision.backward(output.loss if len(window) == 1 else output.loss * (output.count / counts[0]))
             self.meter.add(output.loss.detach(), output.count)
             counters.samples += samples_in(batch)
         self.precision.unscale(self.optimizer)
         if len(window) > 1:
-            torch._foreach_div_(self.gradients(), total / first)
+            torch._foreach_div_(self.gradients(), sum(counts) / counts[0])
         self.hooks.gradients(self)
         if settings.gradient_clip_val is not None:
             clip = ALGORITHMS[settings.gradient_clip_algorithm]
@@ -201,6 +199,8 @@ class Trainer(Evaluator):
             ConfigError: If there is none, it is damaged, or does not fit this model and optimizer.
         """
         self.load_state_dict(read(path))
+        if not self.store.adopt_best(find(path), self.best.step):
+            self.best.value = None  # its weights are lost, so the next validation finds the best ones anew
         for logger in self.loggers:
             logger.rewind(self.counters)
 
@@ -232,17 +232,8 @@ class Trainer(Evaluator):
     @property
     def _parts(self) -> dict[str, Stateful]:
         """Everything that shapes the rest of a run, by its name in a checkpoint."""
-        return {
-            "counters": self.counters,
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "precision": self.precision,
-            "averaging": self.averaging,
-            "meter": self.meter,
-            "best": self.best,
-            **{f"callbacks.{name}": callback for name, callback in self.callbacks.items()},
-        }
+        parts = {name: getattr(self, name) for name in self.parts}
+        return parts | {f"callbacks.{name}": callback for name, callback in self.callbacks.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the run as tensors and plain types. Randomness is in it as the seed alone."""
@@ -251,11 +242,7 @@ class Trainer(Evaluator):
         return about | snapshot(self._parts)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned.
-
-        Raises:
-            ConfigError: If it is of another seed, or does not fit.
-        """
+        """Restore what ``state_dict`` returned; a :class:`ConfigError` says so if it is of another seed or model."""
         if state_dict["seed"] != self.seed:
             raise ConfigError(f"seed={self.seed}: the checkpoint goes on with seed={state_dict['seed']} only")
         restore(self._parts, state_dict)
@@ -281,6 +268,9 @@ class Trainer(Evaluator):
     def _begin(self) -> None:
         self.ending.reopen()
         self.store.open(self.moment)
+        if self.run_dir is not None and not self.counters.total_batches and not self.store.last.exists():
+            for logger in self.loggers:  # a run may have died in this folder before it saved anything
+                logger.rewind(self.counters)
         self._log_every.start(self.moment)
         if self.counters.step == 0 and self.val_loader is not None and self.settings.num_sanity_val_steps:
             self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
@@ -290,6 +280,9 @@ class Trainer(Evaluator):
         self.meter.restart_clock(self.counters.samples)
         if self._cadence.is_due(self.counters):  # a signal had come in the middle of it
             self._validate("step")
+            self._save()
+        if self.counters.batch == self.train_batches:  # or after an epoch's last step
+            self._end_epoch()
 
     def _windows(self) -> Iterator[Sequence[Any]]:
         """Yield the rest of the epoch in windows of batches, one for each optimizer step."""
@@ -306,26 +299,28 @@ class Trainer(Evaluator):
         values = self.validate()
         if not values:
             return
-        counters = self.counters
-        counters.validated = counters.total_batches
+        self.counters.validated = self.counters.total_batches
         self.log(values, axis)
-        self._improved |= self.best.improved(self.metrics, counters)
+        self._improved |= self.best.improved(self.metrics, self.counters)
         self.schedule.validation_end(self.metrics[self.best.metric])
         self.hooks.validation_end(self, values)
-        self.meter.restart_clock(counters.samples)
+        self.meter.restart_clock(self.counters.samples)
 
     def _end_epoch(self) -> None:
         """Do what comes between two epochs. A signal meanwhile leaves the epoch open, and a resume ends it."""
         counters = self.counters
+        if self._interrupt.received:
+            return
         if counters.batch == 0:
             raise ConfigError(f"the training loader gave no batch in epoch {counters.epoch + 1}; is it used up?")
         if self.meter.pending:
             self._log_step()
         if self._cadence.is_due_after_epoch(counters):
             self._validate("epoch")
-            if self._interrupt.received:
-                return
-        self.log({"train/loss_epoch": self.meter.read_epoch()}, "epoch")
+        if self._interrupt.received:
+            return
+        if self.meter.epoch_count:  # not for a train_step of one's own that leaves the meter alone
+            self.log({"train/loss_epoch": self.meter.read_epoch()}, "epoch")
         self.schedule.epoch_end()
         counters.epoch, counters.batch = counters.epoch + 1, 0
         self.hooks.epoch_end(self)
@@ -333,18 +328,19 @@ class Trainer(Evaluator):
             self._save()
 
     def _finish(self) -> None:
-        counters = self.counters
+        counters, state = self.counters, self.state_dict()
         unseen = counters.validated != counters.total_batches and self.ending.status != "preempted"
-        if (
-            unseen and counters.total_batches and self.val_loader is not None
-        ):  # no schedule and no callback hears of it,
-            self.log(self.validate(), "step")  # so that a run with more steps goes on as if it had not been
-            self._improved |= self.best.improved(self.metrics, counters)
+        if unseen and counters.total_batches and self.val_loader is not None:
+            if values := self.validate():  # of it the best alone knows: a run with more steps goes on as if it were not
+                self.log(values, "step")
+                self._improved |= self.best.improved(self.metrics, counters)
+                state["best"] = self.best.state_dict()
+            self.ending.reached(counters, self.seconds)  # a signal may have broken it off
         if counters.total_batches:
-            self._save()
+            self._save(state)
         self.hooks.fit_end(self)
 
-    def _save(self) -> None:
-        self.store.save(self.state_dict(), self.counters.step, best=self._improved)
+    def _save(self, state: dict[str, Any] | None = None) -> None:
+        self.store.save(state or self.state_dict(), self.counters.step, best=self._improved)
         self._improved = False
         self.meter.restart_clock(self.counters.samples)

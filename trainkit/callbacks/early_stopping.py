@@ -67,18 +67,18 @@ class EarlyStopping(Callback):
                 f"it gives {names}.{closest(self.monitor, list(metrics))}"
             )
         value = metrics[self.monitor]
-        if not math.isfinite(value):
-            if self.check_finite:
-                trainer.stop(f"early stopping: {self.monitor} is {value}")
+        if self.check_finite and not math.isfinite(value):
+            trainer.stop(f"early stopping: {self.monitor} is {value}")
             return
-        if self.best is None or self._better(value, self.best, self.min_delta):
+        if math.isfinite(value) and (self.best is None or self._better(value, self.best, self.min_delta)):
             self.best, self.best_step, self.waited = value, trainer.counters.step, 0
         else:
             self.waited += 1
-        if self.stopping_threshold is not None and not self._better(self.stopping_threshold, value):
-            trainer.stop(f"early stopping: {self.monitor}={value:.4g} has reached {self.stopping_threshold:g}")
-        elif self.divergence_threshold is not None and self._better(self.divergence_threshold, value):
-            trainer.stop(f"early stopping: {self.monitor}={value:.4g} is worse than {self.divergence_threshold:g}")
+        enough, hopeless = self.stopping_threshold, self.divergence_threshold
+        if enough is not None and (value == enough or self._better(value, enough)):
+            trainer.stop(f"early stopping: {self.monitor}={value:.4g} has reached {enough:g}")
+        elif hopeless is not None and self._better(hopeless, value):
+            trainer.stop(f"early stopping: {self.monitor}={value:.4g} is worse than {hopeless:g}")
         else:
             self._give_up(trainer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class Progress(Callback):
         """Open the bar, or none."""
         self._fit_started = self._epoch_started = monotonic()
         self._first_step = trainer.counters.step
-        console = self._console or Console()
+        console = self._console or StandardOutput()
         if is_animated(console):
             self._bar, self._due = Bar(console, trainer.train_batches), 0.0
 
@@ -95,7 +96,7 @@ class Progress(Callback):
         line = "  ".join([_epoch(trainer.counters.epoch_number, trainer), *_pairs(shown), f"{seconds:.1f} s"])
         log.info(line)  # for the run's log.txt, also where a bar is shown
         if self._bar is None:
-            (self._console or Console()).print(Text(line), soft_wrap=True)
+            (self._console or StandardOutput()).print(Text(line), soft_wrap=True)
 
     def _time_left(self, trainer: Trainer) -> str:
         """Return the time to the last step, at the pace of this fit so far, validations included."""
@@ -109,6 +110,15 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._due = None, NEVER
+
+
+class StandardOutput(Console):
+    """The standard output, whose reader may leave: the training goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on, as rich does, without its exit."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
 
 
 class Bar(progress.Progress):

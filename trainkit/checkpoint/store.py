@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import zipfile
+import zlib
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from trainkit.errors import ConfigError, TrainingError
 from trainkit.timing import Every, Moment, duration
 
 FORMAT = 1
+UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError)
 
 
 class Store:
@@ -74,11 +79,25 @@ class Store:
             )
         path = self.folder / f"step-{step:08d}.ckpt"
         write_atomically(path, lambda file: torch.save({"format": FORMAT, **state}, file))
-        link_atomically(self.last, path.name)
-        if best:
+        if best:  # before the last one: killed in between, the run goes on from before and finds it best again
             link_atomically(self.best, path.name)
+        link_atomically(self.last, path.name)
         self._prune()
         return path
+
+    def adopt_best(self, source: Path, step: int) -> bool:
+        """Let ``best.ckpt`` name the checkpoint of ``step`` that stands beside ``source``, copied if that is elsewhere.
+
+        Returns False if there is none: it was moved away, or a run went on from there and found a better one.
+        """
+        best = source.resolve().parent / f"step-{step:08d}.ckpt"
+        if not best.is_file():
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if best.parent != self.folder.resolve():
+            write_atomically(self.folder / best.name, lambda file: file.write(best.read_bytes()))
+        link_atomically(self.best, best.name)
+        return True
 
     def _prune(self) -> None:
         kept = {link.resolve() for link in (self.last, self.best) if link.exists()}
@@ -91,10 +110,14 @@ class NoStore(Store):
     """The store of a run without a folder: nothing is ever due."""
 
     def __init__(self) -> None:
-        super().__init__(Path(), every=None)
+        super().__init__(os.devnull, every=None)
 
     def open(self, moment: Moment) -> None:
         """Need nothing."""
+
+    def adopt_best(self, source: Path, step: int) -> bool:
+        """Keep the record of the best, though not its weights."""
+        return True
 
     def save(self, state: dict[str, Any], step: int, *, best: bool = False) -> Path:
         """Save nothing."""
@@ -102,9 +125,11 @@ class NoStore(Store):
 
 
 def _finite(weights: dict[str, Any]) -> bool:
-    """Say whether all weights are finite, by one host-device sync."""
+    """Say whether all weights are finite, by one host-device sync; a mask of 0 and -inf among the buffers may stay."""
     floats = [w for w in weights.values() if isinstance(w, Tensor) and w.is_floating_point()]
-    return not floats or bool(torch.stack([n.float() for n in torch._foreach_norm(floats)]).isfinite().all())
+    norms = torch.stack([n.float() for n in torch._foreach_norm(floats)]).tolist() if floats else []
+    suspects = [w for w, norm in zip(floats, norms, strict=True) if not isfinite(norm)]
+    return all(bool(w.isfinite().all()) or bool(((w == 0) | w.isneginf()).all()) for w in suspects)
 
 
 def find(path: str | Path, which: str = "last") -> Path:
@@ -118,7 +143,8 @@ def find(path: str | Path, which: str = "last") -> Path:
         if candidate.is_file():
             return candidate
     folder = path if path.is_dir() else path.parent
-    names = sorted(str(p.relative_to(folder)) for p in folder.glob("**/*.ckpt")) if folder.is_dir() else []
+    near = ("*.ckpt", "checkpoints/*.ckpt", "*/checkpoints/last.ckpt")  # a whole tree may be all of the disk
+    names = sorted(str(p.relative_to(folder)) for pattern in near for p in folder.glob(pattern))
     there = f"; there are {', '.join(names[:5])}" if names else ""
     raise ConfigError(f"resume={path}: no checkpoint there{there}")
 
@@ -131,11 +157,14 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = find(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch.load checks no checksums
+                raise ValueError(f"{damaged} is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ConfigError(f"{path}: cannot be read as a checkpoint: {reason}") from None
-    if not isinstance(state, dict) or "format" not in state:
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise ConfigError(f"{path}: not a checkpoint of trainkit")
     if state["format"] > FORMAT:
         raise ConfigError(

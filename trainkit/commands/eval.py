@@ -21,9 +21,11 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("eval needs weights: resume=RUN_FOLDER or resume=CHECKPOINT")
     parts = build_parts(config, None)
     loader = parts.loader("test") or parts.loader("val")
+    if loader is None:
+        raise ConfigError("eval needs data: this config has neither a test nor a validation set")
     state = read(find(config.resume, "best"))
     evaluator = build_evaluator(parts)
     evaluator.load_weights(state)
-    values = evaluator.test(loader) if loader is not None else {}
+    values = evaluator.test(loader)
     print("  ".join(f"{name} {value:.4f}" for name, value in values.items()))
     return 0

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     groups = sorted(
         path.name for path in folder().iterdir() if path.is_dir() and path.name not in ("recipe", "trainer")
     )
+    defaults = _defaults()
     parts = [
         f"Train PyTorch models from configs.\n\n{USAGE}",
         f"examples:\n{EXAMPLES}",
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         f"recipes:\n{_recipes()}",
         "groups (choose by GROUP=OPTION):\n" + _columns({group: " ".join(options(group)) for group in groups}),
         "common keys:\n" + _columns(COMMON),
-        "the trainer's keys:\n" + _columns({f"trainer.{f.name}": _setting(f) for f in fields(Settings)}),
+        "the trainer's keys:\n" + _columns({f"trainer.{f.name}": _setting(f, defaults) for f in fields(Settings)}),
         "flags: -m (sweep), --cfg job, --info, --config-dir FOLDER (your own groups), --traceback, --help",
     ]
     print("\n\n".join(parts))
@@ -59,10 +60,16 @@ def _recipes() -> str:
     return _columns({recipe.name: recipe.description for recipe in recipes()})
 
 
-def _setting(f: Field[Any]) -> str:
-    default = "null" if f.default is None else str(f.default).lower() if isinstance(f.default, bool) else f.default
+def _defaults() -> dict[str, str]:
+    """Return the values of ``configs/trainer/default.yaml``, read without a YAML parser: it has one key a line."""
+    lines = (folder() / "trainer" / "default.yaml").read_text().splitlines()
+    pairs = [line.split("#")[0].partition(":") for line in lines]
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+def _setting(f: Field[Any], defaults: dict[str, str]) -> str:
     kind = str(f.type).replace("None", "null").replace(" | ", "|")
-    return f"{f.metadata['doc']} [{'|'.join(f.metadata['choices']) or kind}, default {default}]"
+    return f"{f.metadata['doc']} [{'|'.join(f.metadata['choices']) or kind}, default {defaults[f.name]}]"
 
 
 def _columns(rows: dict[str, str]) -> str:

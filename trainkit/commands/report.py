@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +23,14 @@ class Report:
     """Prints lines to standard output and to ``log.txt`` of the run folder."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._file = None if folder is None else (folder / "log.txt").open("a", buffering=1)
+        self._file = None if folder is None else (folder / "log.txt").open("a", buffering=1, encoding="utf-8")
 
     def print(self, text: str) -> None:
         """Print a text of one or more lines."""
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # `| head` has read enough; the training goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if self._file is not None:
             print(text, file=self._file)
 
@@ -96,7 +102,7 @@ def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seco
     if trainer.run_dir is not None:
         rest = [o for o in overrides if not o.startswith(("run_dir=", "resume="))]
         if any(isinstance(logger, TensorBoard) for logger in trainer.loggers):
-            rows["look"] = f"tensorboard --logdir {trainer.run_dir}"
+            rows["look"] = f"tensorboard --logdir {shlex.quote(str(trainer.run_dir))}"
         if trainer.store.best.is_file():
             rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"])
         if trainer.store.last.is_file():

@@ -89,6 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     if not line.flags:
         config = compose(None, *line.overrides, config_dir=line.config_dir)
         return _exit_code(run_config(config, line.shown))
+    if {"-m", "--multirun"} & set(line.flags) and any(o.startswith("run_dir=") for o in line.overrides):
+        raise ConfigError("run_dir names the folder of one run; the one of a sweep is hydra.sweep.dir=PATH")
     codes: list[int] = []
 
     def job(config: Any, overrides: Sequence[str], sweep_folder: Path | None) -> float | None:

@@ -1,3 +1,1 @@
 """Configs: composing, checking and building. Nothing outside this package imports Hydra or OmegaConf."""
-
-from trainkit.config.compose import compose as compose

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from textwrap import shorten
 from typing import Any
 
@@ -27,6 +28,10 @@ from trainkit.timing import duration
 from trainkit.trainer import Trainer
 
 LOADER_KEYS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory")
+
+
+OPTIONAL = ("schedule", "averaging", "callbacks", "loggers", "checkpoint", "metrics")
+"""Groups that the command line may leave out: ``~averaging``."""
 
 
 @dataclass(slots=True)
@@ -57,9 +62,9 @@ class Parts:
 
 def build_parts(config: DictConfig, run_dir: Path | None) -> Parts:
     """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed."""
-    values = plain(config)
-    for name in ("model", "data", "objective"):
-        if not values[name]:
+    values: dict[str, Any] = {group: {} for group in OPTIONAL} | plain(config)
+    for name in ("model", "data", "objective", "optimizer"):
+        if not values.get(name):
             raise ConfigError(f"{name}: nothing chosen; a recipe or {name}=OPTION does")
     _require_whole("seed", values["seed"], 0)
     for key, least in {"batch_size": 1, "val_batch_size": 1, "num_workers": 0}.items():
@@ -151,12 +156,8 @@ def instantiate(node: Mapping[str, Any], path: str, *arguments: Any) -> Any:
 def _given(node: Mapping[str, Any]) -> str:
     """Return the arguments of a node in a line, for those who look for the wrong one."""
     values = {key: value for key, value in node.items() if not key.startswith("_")}
-    shown = {
-        key: value["_target_"] if "_target_" in value else value
-        for key, value in values.items()
-        if isinstance(value, dict)
-    }
-    return shorten(f"; given {', '.join(f'{k}={v!r}' for k, v in (values | shown).items())}", 300) if values else ""
+    shown = {key: value.get("_target_", value) if isinstance(value, dict) else value for key, value in values.items()}
+    return shorten("; given " + ", ".join(f"{key}={value!r}" for key, value in shown.items()), 300) if shown else ""
 
 
 def _require_whole(path: str, value: Any, least: int) -> None:
@@ -180,15 +181,18 @@ def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
 
 
 def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings, batches: int) -> Schedule | None:
-    if not node or not node["scheduler"]:
+    if not node or not node.get("scheduler"):
         return None
+    interval, warmup = (
+        node.get("interval", "step"),
+        node.get("warmup") or 0,
+    )  # a schedule of one's own may leave them out
     per_epoch, total = settings.steps_per_epoch(batches), settings.total_steps(batches)
-    warmup = _warmup_steps(node["warmup"] or 0, per_epoch, total)
-    units = total if node["interval"] == "step" or not total or not per_epoch else -(-total // per_epoch)
+    units = total if interval == "step" or not total or not per_epoch else -(-total // per_epoch)
     target = _target(node["scheduler"], "schedule.scheduler")
     options = {key: value for key, value in node["scheduler"].items() if not key.startswith("_")}
     try:
-        return make_schedule(target, optimizer, units, node["interval"], warmup, **options)
+        return make_schedule(target, optimizer, units, interval, _warmup_steps(warmup, per_epoch, total), **options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"schedule.scheduler ({node['scheduler']['_target_']}): {error}") from error
 
@@ -210,12 +214,13 @@ def _warmup_steps(warmup: Any, per_epoch: int | None, total: int | None) -> int:
         raise ConfigError(
             f"schedule.warmup={warmup}: a share of the run, whose length is not known; give such as 500st"
         )
-    return round(warmup * total)
+    steps: int = round(warmup * total)
+    return steps
 
 
 def _target(node: Mapping[str, Any], path: str) -> Any:
     """Return what ``_target_`` names."""
     try:
-        return hydra.utils.get_object(node["_target_"])
-    except Exception as error:  # noqa: BLE001 - an import may fail in any way
+        return resolve_name(node["_target_"])
+    except Exception as error:  # an import may fail in any way
         raise ConfigError(f"{path}._target_={node.get('_target_')}: cannot be imported: {error}") from error

@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -143,6 +143,10 @@ def composition_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's; any other comes from what was run
+            raise
+        raise ConfigError("GROUP=OPTION: an option is a name; ~GROUP leaves a group out") from error
 
 
 def _explain(error: BaseException) -> str:
@@ -152,8 +156,17 @@ def _explain(error: BaseException) -> str:
         group, _, option = error.missing_cfg_file.rpartition("/")
         there = [str(name) for name in error.options or ()]
         return f"{group}={option}: there is no such option.{closest(option, there)} Options: {', '.join(sorted(there))}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; write KEY=VALUE, in quotes where a shell or Hydra would split it"
+    if match := re.search(r"Interpolation key '([^']+)' not found", text):
+        return f"${{{match[1]}}}: there is no such key to take a value from.{_closest_key(match[1])}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
+    if match := re.search(r"Could not delete from config\. '([^']+)'", text):
+        return f"~{match[1]}: there is no such key, or its value is null.{_closest_key(match[1])}"
     if match := re.search(r"Could not override '([^']+)'", text):
-        return f"{match[1]}: there is no such key.{_closest_key(match[1])}"
+        key = getattr(cause, "full_key", None) or match[1]  # of {...} the one key in it
+        return f"{key}: there is no such key.{_closest_key(key) or f' +{key}=VALUE adds one.'}"
     if match := re.search(r"Could not find '([^']+)'", text):
         return f"{match[1]}: there is no such config group or option"
     return str(error).strip().splitlines()[0]
@@ -162,7 +175,8 @@ def _explain(error: BaseException) -> str:
 def _closest_key(key: str) -> str:
     """Return a hint at the key nearest to ``key`` among those that any recipe has."""
     with initialize_config_dir(str(folder()), version_base=VERSION_BASE):
-        keys = list(_keys(OmegaConf.to_container(hydra.compose("config")), ""))
+        keys = [k for k in _keys(OmegaConf.to_container(hydra.compose("config")), "") if k != key]
+    keys += [path.name for path in folder().iterdir() if path.is_dir()]  # a group that nobody chose from is no key yet
     same_leaf = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
     return f" Did you mean {same_leaf[0]!r}?" if same_leaf else closest(key, keys)
 

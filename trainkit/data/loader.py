@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
 
 from trainkit.device import map_tensors
 from trainkit.errors import ConfigError
@@ -35,7 +35,8 @@ class Loader:
         seed: Where all keys of this loader come from.
         drop_last: Leave out a last batch that is smaller.
         collate_fn: Makes a batch of a list of samples; torch's default otherwise.
-        worker_options: ``pin_memory``, and for workers whatever ``torch.utils.data.DataLoader`` takes.
+        worker_options: ``pin_memory``, which counts where there is a CUDA device, and for workers whatever
+            ``torch.utils.data.DataLoader`` takes.
 
     Raises:
         ConfigError: For an iterable data set, an empty one, or a batch size below 1.
@@ -60,11 +61,8 @@ class Loader:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: must be at least 1")
         self.dataset, self.batch_size, self.num_workers = dataset, batch_size, num_workers
-        self.shuffle, self.drop_last, self.pin_memory = (
-            shuffle,
-            drop_last,
-            bool(worker_options.pop("pin_memory", False)),
-        )
+        self.shuffle, self.drop_last = shuffle, drop_last
+        self.pin_memory = bool(worker_options.pop("pin_memory", False)) and torch.cuda.is_available()
         self._key = fold(seed, "data")
         self._fetch = _Fetch(dataset, collate_fn, fold(self._key, "sample"))
         self._order = _Order(self)
@@ -94,6 +92,8 @@ class Loader:
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
         """Yield the indices of each batch of ``epoch`` from number ``start`` on, as tensors of integers."""
         size = len(self.dataset)  # type: ignore[arg-type]
+        if start >= len(self):  # torch would split nothing into one empty batch
+            return iter(())
         order = permutation(fold(self._key, "order", epoch), size) if self.shuffle else torch.arange(size)
         return iter(order[start * self.batch_size : len(self) * self.batch_size].split(self.batch_size))
 
@@ -137,7 +137,10 @@ class _Fetch(Dataset[Any]):
     def __init__(self, dataset: Dataset[Any], collate_fn: Callable[[list[Any]], Any] | None, key: int) -> None:
         self._dataset, self._collate, self._key = dataset, collate_fn or default_collate, key
         self._tensors = dataset.tensors if type(dataset) is TensorDataset and collate_fn is None else None
-        self._getitems = getattr(dataset, "__getitems__", None)
+        inner: Any = dataset
+        while type(inner) is Subset:  # has a __getitems__ whatever it wraps
+            inner = inner.dataset
+        self._getitems = getattr(dataset, "__getitems__", None) if hasattr(inner, "__getitems__") else None
         self._streams = Streams()
 
     def __getitems__(self, tagged: tuple[int, Tensor]) -> Any:
@@ -179,8 +182,9 @@ def length(loader: Iterable[Any] | None) -> int | None:
 def batches(loader: Iterable[Any], epoch: int, start: int, key: int) -> Iterator[Any]:
     """Yield the batches of ``epoch`` from number ``start`` on, of a :class:`Loader` or any other iterable.
 
-    A foreign loader is made repeatable as far as can be: the global generators are keyed before it starts and before
-    each batch, its sampler is told the epoch, and the batches before ``start`` are fetched and thrown away.
+    A foreign loader is made repeatable as far as can be: the global generators and its own are keyed before it starts,
+    the global ones again before each batch, its sampler is told the epoch, and the batches before ``start`` are fetched
+    and thrown away.
     """
     if isinstance(loader, Loader):
         return loader.batches(epoch, start)
@@ -189,9 +193,12 @@ def batches(loader: Iterable[Any], epoch: int, start: int, key: int) -> Iterator
 
 def _foreign(loader: Any, epoch: int, start: int, key: int) -> Iterator[Any]:
     streams = Streams()
-    for owner in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        if owner is not None and callable(getattr(owner, "set_epoch", None)):
-            owner.set_epoch(epoch)
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    for owner in (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)):
+        if callable(set_epoch := getattr(owner, "set_epoch", None)):
+            set_epoch(epoch)
+        if isinstance(own := getattr(owner, "generator", None), torch.Generator):
+            own.manual_seed(key)
     streams.seed(key)
     iterator = iter(loader)
     for number in range(10**18):
@@ -225,10 +232,10 @@ def _alone(batch: Any) -> list[Any]:
 def samples_in(batch: Any) -> int:
     """Return the number of samples in a batch of any nesting: the length of its first tensor."""
     while not isinstance(batch, Tensor):
-        if isinstance(batch, Mapping):
-            batch = next(iter(batch.values()), None)
-        elif isinstance(batch, tuple | list) and batch:
+        if isinstance(batch, (tuple, list)) and batch:  # first: it is the usual case, and Mapping is slow to ask for
             batch = batch[0]
+        elif isinstance(batch, Mapping):
+            batch = next(iter(batch.values()), None)
         else:
             return 1
     return batch.shape[0] if batch.ndim else 1

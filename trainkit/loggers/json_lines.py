@@ -45,9 +45,13 @@ class JSONLines:
 
     def rewind(self, counters: Counters) -> None:
         """Drop the records after ``counters``, and a line that a crash cut off."""
+        self.close()  # the file is about to be replaced
         if not self._path.exists():
             return
-        kept = [line for line in self._path.read_text().splitlines() if _is_before(line, counters)]
+        steps = [(line, _step(line)) for line in self._path.read_text().splitlines()]
+        kept = [line for line, step in steps if step is not None and step < counters.step]
+        if counters.logged_step == counters.step:
+            kept += [line for line, step in steps if step == counters.step][: counters.logged]
         write_text(self._path, "".join(line + "\n" for line in kept))
 
     def close(self) -> None:
@@ -56,9 +60,8 @@ class JSONLines:
             self._file = None
 
 
-def _is_before(line: str, counters: Counters) -> bool:
+def _step(line: str) -> int | None:
     try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return bool(record["step"] <= counters.step and record["epoch"] <= counters.epoch_number)
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None

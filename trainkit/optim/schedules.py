@@ -64,6 +64,8 @@ class Schedule:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.steps, self._targets = state_dict["steps"], list(state_dict["targets"])
         self.scheduler.load_state_dict(state_dict["scheduler"])
+        if self.steps:  # torch would warn of a scheduler that advances first: the steps were in another process
+            self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
 class NoSchedule:
