@@ -48,7 +48,7 @@ def test_rewind_drops_later_records_and_a_line_that_was_cut_off(tmp_path: Path) 
     path = tmp_path / "metrics.jsonl"
     path.write_text(path.read_text() + '{"step": 11, "tr')
     logger = JSONLines(tmp_path)
-    logger.rewind(Counters(step=6, epoch=1, batch=2))
+    logger.rewind(Counters(step=6, epoch=1, batch=2, logged_step=6, logged=1))
     assert [record["step"] for record in records(tmp_path)] == [1, 2, 3, 4, 5, 6]
     logger.log({"train/loss": 9.0}, Counters(step=7, epoch=1, batch=3), "step")
     logger.close()

@@ -1,0 +1,333 @@
+"""Building the objects of a config: every option of every recipe, and what each key does to the objects."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from trainkit.callbacks import EarlyStopping
+from trainkit.config.build import Parts, build_evaluator, build_parts, build_trainer, instantiate
+from trainkit.config.compose import compose
+from trainkit.config.recipes import options
+from trainkit.errors import ConfigError
+from trainkit.optim import NoAverage, NoSchedule, WeightAverage
+from trainkit.trainer import Trainer
+
+GROUPS = (
+    "model",
+    "data",
+    "objective",
+    "optimizer",
+    "schedule",
+    "averaging",
+    "metrics",
+    "debug",
+    "callbacks",
+    "loggers",
+)
+DOWNLOADED = {"mnist", "fashion_mnist", "cifar10"}
+CHOICES = [f"{g}={o}" for g in GROUPS for o in options(g) if (g, o) != ("data", "default") and o not in DOWNLOADED]
+UNFIT = {  # pictures for a recipe of numbers, and the other way round
+    "linear": {"model=cnn", "model=nested", "data=digits", "objective=classification", "metrics=classification"},
+    "mlp": {"model=linear", "data=auto_mpg", "objective=regression"},
+    "cnn": {"model=linear", "data=auto_mpg", "objective=regression"},
+}
+CASES = [(recipe, choice) for recipe in UNFIT for choice in CHOICES if choice not in UNFIT[recipe]]
+
+
+def parts_of(*overrides: str, run_dir: Path | None = None) -> Parts:
+    return build_parts(compose(*overrides), run_dir)
+
+
+def trainer_of(*overrides: str, run_dir: Path | None = None) -> Trainer:
+    return build_trainer(parts_of(*overrides, run_dir=run_dir))
+
+
+@pytest.mark.parametrize(("recipe", "choice"), CASES)
+def test_every_recipe_trains_with_every_option(recipe: str, choice: str) -> None:
+    trainer = trainer_of(recipe, choice, "trainer.fast_dev_run=true")
+    trainer.fit()
+    assert trainer.counters.step == 1
+    assert trainer.ending.status == "completed"
+    assert "val/loss" in trainer.metrics
+
+
+def test_every_recipe_is_among_them() -> None:
+    assert sorted(UNFIT) == options("recipe")
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_the_first_weights_are_keyed_by_the_seed_alone() -> None:
+    first = weights(parts_of("mlp").model)
+    torch.rand(7)
+    assert torch.equal(weights(parts_of("mlp", "data.split_seed=4", "optimizer=sgd").model), first)
+    assert not torch.equal(weights(parts_of("mlp", "seed=1").model), first)
+
+
+def test_building_leaves_the_generators_as_they_were() -> None:
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    trainer_of("cnn")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_loaders_follow_the_data_keys() -> None:
+    parts = parts_of("mlp", "data.batch_size=50", "data.val_batch_size=100", "data.drop_last=true")
+    train, val, test = (parts.loader(name) for name in ("train", "val", "test"))
+    assert (len(train), len(val), len(test)) == (1078 // 50, 4, 4)  # 1,078 / 359 / 360 images; only training drops
+    assert not torch.equal(train.first()[0], parts.splits.train[:50][0])  # shuffled
+    assert torch.equal(val.first()[0], parts.splits.val[:100][0])
+
+
+def test_training_may_keep_its_order() -> None:
+    parts = parts_of("mlp", "data.shuffle=false")
+    assert torch.equal(parts.loader("train").first()[0], parts.splits.train[:64][0])
+
+
+def test_no_test_set_no_loader() -> None:
+    assert parts_of("mlp", "data.datasets.fractions=[0.8,0.2,0]").loader("test") is None
+
+
+def test_penalties_reach_the_training_loss() -> None:
+    batch = parts_of("mlp").loader("train").first()
+    plain, l1, l2 = (
+        parts_of("mlp", "model.dropout=0", f"penalty.{key}={value}")
+        for key, value in (("l1", 0), ("l1", 0.5), ("l2", 0.5))
+    )
+    matrices = [p for p in plain.model.parameters() if p.ndim > 1]
+    bare = plain.objective(plain.model, batch).loss
+    assert torch.isclose(l1.objective(l1.model, batch).loss, bare + 0.5 * sum(m.abs().sum() for m in matrices))
+    assert torch.isclose(l2.objective(l2.model, batch).loss, bare + 0.25 * sum(m.square().sum() for m in matrices))
+
+
+def test_the_evaluator_takes_the_metrics_of_the_config() -> None:
+    parts = parts_of("mlp", "metrics=classification", "trainer.limit_test_batches=1", "data.val_batch_size=20")
+    values = build_evaluator(parts).test(parts.loader("test"))
+    assert set(values) == {f"test/{name}" for name in ("loss", "accuracy", "precision", "recall", "f1")}
+
+
+# ---------------------------------------------------------------------- the trainer
+
+
+def test_the_keys_of_the_trainer_reach_it() -> None:
+    trainer = trainer_of(
+        "mlp",
+        "trainer.max_steps=7",
+        "trainer.gradient_clip_val=0.5",
+        "monitor.metric=val/accuracy",
+        "monitor.mode=max",
+        "seed=9",
+    )
+    assert (trainer.settings.max_steps, trainer.settings.gradient_clip_val, trainer.seed) == (7, 0.5, 9)
+    assert (trainer.best.metric, trainer.best.mode) == ("val/accuracy", "max")
+
+
+def test_without_a_run_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainer = trainer_of("mlp", "trainer.max_epochs=1")
+    trainer.fit()
+    assert (trainer.loggers, trainer.run_dir, list(tmp_path.iterdir())) == ([], None, [])
+
+
+def test_a_run_folder_holds_checkpoints_and_tensorboard(tmp_path: Path) -> None:
+    trainer = trainer_of("mlp", "checkpoint.keep_last=1", run_dir=tmp_path)
+    assert (trainer.store.folder, trainer.store.keep_last) == (tmp_path / "checkpoints", 1)
+    assert [type(logger).__name__ for logger in trainer.loggers] == ["JSONLines", "TensorBoard"]
+
+
+@pytest.mark.parametrize("group", ["callbacks", "loggers", "checkpoint", "averaging", "schedule", "metrics"])
+def test_a_group_may_be_left_out(group: str, tmp_path: Path) -> None:
+    trainer = trainer_of("mlp", f"~{group}", "trainer.max_steps=1", run_dir=tmp_path)
+    trainer.fit()
+    assert trainer.counters.step == 1
+    assert (trainer.callbacks == {}) is (group == "callbacks")
+    assert isinstance(trainer.schedule, NoSchedule) is (group == "schedule")
+
+
+def test_a_callback_may_be_left_out_changed_and_added() -> None:
+    added = "+callbacks.second={_target_:trainkit.callbacks.EarlyStopping,monitor:val/accuracy,mode:max}"
+    trainer = trainer_of("mlp", "~callbacks.predictions", "callbacks.early_stopping.patience=2", added)
+    assert list(trainer.callbacks) == ["progress", "early_stopping", "second"]
+    stopping = trainer.callbacks["early_stopping"]
+    assert isinstance(stopping, EarlyStopping)
+    assert stopping.patience == 2
+
+
+def test_averages_are_built_where_asked_for() -> None:
+    average = trainer_of("mlp", "averaging=ema", "averaging.decay=0.5").averaging
+    assert isinstance(average, WeightAverage)
+    assert average.decay == 0.5
+    assert isinstance(trainer_of("mlp").averaging, NoAverage)
+
+
+def test_an_optimizer_is_fused_where_it_can_be_and_nobody_said_otherwise() -> None:
+    assert trainer_of("mlp").optimizer.defaults["fused"] is True
+    assert trainer_of("mlp", "optimizer.fused=false").optimizer.defaults["fused"] is False
+    assert "fused" not in trainer_of("mlp", "optimizer=rmsprop").optimizer.defaults
+    swapped = trainer_of("mlp", "optimizer._target_=torch.optim.NAdam").optimizer
+    assert isinstance(swapped, torch.optim.NAdam)
+
+
+def test_parameter_groups_get_their_own_options() -> None:
+    trainer = trainer_of(
+        "cnn",
+        "parameter_groups.decay_norm_and_bias=false",
+        "parameter_groups.rules=[{match:'head.*',lr:0.5}]",
+        "schedule=constant",
+    )
+    found = {g["name"]: (g["lr"], g["weight_decay"], len(g["params"])) for g in trainer.optimizer.param_groups}
+    assert found == {
+        "head.*": (0.5, 0.05, 1),
+        "head.* (no decay)": (0.5, 0.0, 1),
+        "rest": (0.01, 0.05, 4),
+        "rest (no decay)": (0.01, 0.0, 8),
+    }
+
+
+# ---------------------------------------------------------------------- schedules
+
+
+def rates(trainer: Trainer, steps: int) -> list[float]:
+    """Learning rates of the first steps."""
+    found = []
+    for _ in range(steps):
+        found.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.optimizer.step()
+        trainer.schedule.step_end()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps"), [("5st", 5), ("1ep", 17), ("0.05", 34), ("0.5ep", 8), ("12", 12), ("null", 0)]
+)
+def test_a_warmup_is_a_number_of_steps_a_share_or_a_duration(warmup: str, steps: int) -> None:
+    """The recipe trains for 40 epochs of 17 steps."""
+    trainer = trainer_of("mlp", "schedule=constant", f"schedule.warmup={warmup}", "optimizer.lr=1")
+    assert trainer.schedule.warmup == steps
+    found = rates(trainer, steps + 2)
+    assert found[:steps] == pytest.approx([(i + 1) / (steps + 1) for i in range(steps)])
+    assert found[steps:] == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("choice", ["cosine", "linear", "one_cycle"])
+@pytest.mark.parametrize("warmup", ["null", "10st"])
+def test_the_length_of_the_run_is_filled_in(choice: str, warmup: str) -> None:
+    trainer = trainer_of("mlp", f"schedule={choice}", f"schedule.warmup={warmup}", "trainer.max_steps=100")
+    found = rates(trainer, 100)
+    assert max(found) == pytest.approx(0.01)
+    assert found[-1] < 0.0005
+    assert found[-2] > found[-1]
+
+
+def test_a_schedule_by_epochs_counts_epochs() -> None:
+    trainer = trainer_of("mlp", "schedule.interval=epoch")
+    assert trainer.schedule.scheduler.T_max == 40
+    assert rates(trainer, 20) == [0.01] * 20
+
+
+def test_accumulation_shortens_the_schedule() -> None:
+    assert trainer_of("mlp", "trainer.accumulate_grad_batches=4").schedule.scheduler.T_max == 40 * 5
+
+
+@pytest.mark.parametrize("warmup", ["0.05", "1ep"])
+def test_a_run_without_a_known_length_takes_a_warmup_in_steps_and_epochs(warmup: str) -> None:
+    overrides = (
+        "mlp",
+        "schedule=constant",
+        f"schedule.warmup={warmup}",
+        "trainer.max_epochs=null",
+        "trainer.max_time=1min",
+    )
+    if warmup == "1ep":
+        assert trainer_of(*overrides).schedule.warmup == 17
+    else:
+        with pytest.raises(ConfigError, match=r"schedule\.warmup=0\.05: a share of the run, whose length is not known"):
+            trainer_of(*overrides)
+
+
+# ---------------------------------------------------------------------- what cannot be built
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["seed=abc"], "seed=abc: must be a whole number, at least 0"),
+        (["seed=-1"], "seed=-1: must be a whole number"),
+        (["seed=true"], "seed=True: must be a whole number"),
+        (["data.batch_size=0"], "data.batch_size=0: must be a whole number, at least 1"),
+        (["data.val_batch_size=many"], "data.val_batch_size=many: must be a whole number"),
+        (["data.num_workers=-1"], "data.num_workers=-1: must be a whole number, at least 0"),
+        (["data.datasets.fractions=[1,1,1]"], "data.datasets.fractions=[1, 1, 1]: give the shares"),
+        (["~model"], "model: nothing chosen; a recipe or model=OPTION does"),
+        (["~optimizer"], "optimizer: has no _target_"),
+        (["model._target_=torch.nn.Softmin", "~model.hidden"], "model (torch.nn.Softmin): TypeError"),
+        (["model._target_=builtins.dict"], "model (builtins.dict): gives a dict, not a torch.nn.Module"),
+        (["model._target_=nobody.Net"], "model (nobody.Net): ModuleNotFoundError: No module named 'nobody'"),
+        (["model.hidden=128"], "model (trainkit.recipes.models.MLP): TypeError"),
+        (["model.activation=Relu"], "model (trainkit.recipes.models.MLP): AttributeError"),
+        (["optimizer._target_=torch.optim.Foo"], "optimizer._target_=torch.optim.Foo: cannot be imported"),
+        (["+optimizer.foo=1"], "optimizer (torch.optim.AdamW): TypeError"),
+        (["optimizer.lr=fast"], "optimizer (torch.optim.AdamW): TypeError"),
+        (["optimizer.lr=-1"], "optimizer (torch.optim.AdamW): ValueError: Invalid learning rate: -1"),
+        (["schedule.interval=hour"], "schedule.interval=hour: must be step or epoch"),
+        (["schedule.warmup=5moons"], "schedule.warmup=5moons: '5moons' is no duration; write such as"),
+        (["schedule.warmup=-3"], "schedule.warmup=-3: must be steps"),
+        (["schedule.warmup=1.5"], "schedule.warmup=1.5: must be steps"),
+        (["schedule.warmup=2min"], "schedule.warmup=2min: a duration of 120s cannot be told in steps"),
+        (["+schedule.scheduler.foo=3"], "schedule.scheduler (torch.optim.lr_scheduler.CosineAnnealingLR): "),
+        (["schedule.scheduler._target_=nobody.X"], "schedule.scheduler._target_=nobody.X: cannot be imported"),
+        (["checkpoint.every=1moon"], "checkpoint: '1moon' is no duration"),
+        (["checkpoint.keep_last=0"], "checkpoint.keep_last=0: must be at least 1"),
+        (["callbacks.early_stopping.patience=abc"], "callbacks.early_stopping (trainkit.callbacks.EarlyStopping): "),
+        (["callbacks.early_stopping.mode=up"], "callbacks.early_stopping.mode=up: must be min or max"),
+        (["averaging=ema", "averaging.decay=2"], "averaging.decay=2: must be at least 0 and less than 1"),
+        (["monitor.mode=maximum"], "monitor.mode=maximum: must be min or max"),
+        (["penalty.l1=-1"], "penalties must not be negative: l1=-1"),
+        (
+            ["parameter_groups.rules=[{match:'heat*',lr:1}]"],
+            "parameter_groups.rules[0].match=heat*: no trainable parameter",
+        ),
+        (["parameter_groups.rules=[{lr:1}]"], "parameter_groups.rules[0]: has no 'match'"),
+        (["trainer.precision=fp8"], "trainer.precision=fp8: must be one of fp32, bf16, fp16"),
+        (["trainer.max_epochs=ten"], "trainer.max_epochs=ten: must be int or null, not str"),
+        (["trainer.device=cuda:99"], "trainer.device=cuda:99: not on this machine, which has cpu"),
+        (["trainer.device=gpu"], "trainer.device=gpu: no such device; this machine has cpu"),
+        (["+trainer.gpus=1"], "trainer.gpus: no such setting of the Trainer."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_built_is_told_by_its_key(overrides: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        trainer_of("mlp", *overrides, run_dir=tmp_path)
+    assert str(error.value).startswith(told)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_a_constructor_was_given_is_told_with_what_it_said() -> None:
+    with pytest.raises(ConfigError, match=r"unexpected keyword argument 'foo'; given .*weight_decay=0\.1, foo=1"):
+        trainer_of("mlp", "+optimizer.foo=1")
+
+
+def net(**arguments: Any) -> nn.Module:
+    if arguments:
+        try:
+            raise KeyError("deep inside")
+        except KeyError as error:
+            raise ConfigError("an own word") from error
+    return nn.Identity()
+
+
+def test_an_error_meant_for_the_user_is_passed_on_under_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "somebody", sys.modules[__name__])
+    assert isinstance(instantiate({"_target_": "somebody.net"}, "model"), nn.Identity)
+    with pytest.raises(ConfigError, match=r"^model\.encoder: an own word$"):
+        instantiate({"_target_": "somebody.net", "x": 1}, "model.encoder")

@@ -1,0 +1,79 @@
+"""Recipes and groups as they lie on disk."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainkit.config.recipes import folder, options, recipes, require_recipe
+from trainkit.errors import ConfigError
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A config folder of somebody else, with a recipe and an optimizer."""
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "recipe" / "mine.yaml").write_text(
+        "# @package _global_\n# My own net.\n# Run: so\n\nname: mine\n# no head\n"
+    )
+    (tmp_path / "recipe" / "mlp.yaml").write_text("# @package _global_\n# Theirs, changed.\n")
+    (tmp_path / "optimizer" / "lion.yaml").write_text("_target_: mine.Lion\n")
+    return tmp_path
+
+
+def test_the_folder_holds_the_root_config() -> None:
+    assert (folder() / "config.yaml").is_file()
+
+
+def test_options_of_a_group_are_sorted_and_those_of_other_folders_join(mine: Path) -> None:
+    assert options("averaging") == ["ema", "none", "swa"]
+    assert options("optimizer", mine) == ["adam", "adamw", "lion", "rmsprop", "sgd"]
+    assert options("nothing") == []
+
+
+def test_a_recipe_tells_its_head_and_nothing_below_it(mine: Path) -> None:
+    recipe = next(recipe for recipe in recipes(mine) if recipe.name == "mine")
+    assert recipe == ("mine", "My own net.", ("Run: so",))
+
+
+def test_a_recipe_of_a_later_folder_takes_the_name(mine: Path) -> None:
+    found = {recipe.name: recipe.description for recipe in recipes(mine)}
+    assert list(found) == ["cnn", "linear", "mine", "mlp"]
+    assert found["mlp"] == "Theirs, changed."
+
+
+@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.name)
+def test_every_recipe_says_its_command_and_what_to_expect(recipe) -> None:
+    assert recipe.description.endswith(".")
+    notes = dict(note.split(":", 1) for note in recipe.notes if ":" in note)
+    assert notes["Run"].strip() == f"python -m trainkit recipe={recipe.name}"
+    assert "test/" in notes["Expected"]
+
+
+def test_a_known_recipe_is_let_through(mine: Path) -> None:
+    require_recipe("mlp")
+    require_recipe("mine", mine)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("mpl", "recipe=mpl: there is no such recipe. Did you mean 'mlp'? Recipes: cnn, linear, mlp;"),
+        ("mine", "recipe=mine: there is no such recipe."),
+        (None, "no recipe was given. Recipes: cnn, linear, mlp;"),
+        ("", "no recipe was given."),
+    ],
+)
+def test_any_other_is_refused_with_the_names(name: str | None, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        require_recipe(name)
+    assert str(error.value).startswith(told)
+    assert "python -m trainkit recipe=" in str(error.value)
+
+
+def test_listing_recipes_imports_neither_torch_nor_hydra() -> None:
+    code = "import sys; from trainkit.config.recipes import recipes; recipes(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "hydra", "omegaconf"} & set(loaded)

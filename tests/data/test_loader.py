@@ -1,0 +1,347 @@
+"""The keyed loader: batches that depend on the seed and on nothing else."""
+
+import random
+import weakref
+
+import numpy
+import pytest
+import torch
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+
+from trainkit.data import Loader
+from trainkit.data.loader import batches, length, samples_in, train_windows
+from trainkit.errors import ConfigError
+from trainkit.keys import Streams
+
+
+class Noisy(Dataset):
+    """Samples (index, draws of torch, numpy and random); ``fetched`` lists what was asked for."""
+
+    def __init__(self, size=22):
+        self.size, self.fetched = size, []
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        self.fetched.append(index)
+        return index, torch.rand(2), numpy.random.rand(2), random.random()
+
+
+class Listing(Noisy):
+    def __getitems__(self, indices):
+        return [self[index] for index in indices]
+
+
+class Whole(Noisy):
+    def __getitems__(self, indices):
+        self.fetched.extend(indices)
+        return torch.tensor(indices), torch.rand(len(indices))
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(range(3))
+
+
+def flat(iterable):
+    """Return the batches as nested lists of numbers."""
+    return [[part.tolist() for part in batch] for batch in iterable]
+
+
+@pytest.fixture(autouse=True)
+def _generators_kept():
+    with Streams().kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with Streams().kept():
+        return [flat(Loader(Noisy(), 4, shuffle=True, seed=7).batches(epoch)) for epoch in range(3)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_workers": 1, "prefetch_factor": 1},
+        {"num_workers": 2, "prefetch_factor": 4},
+        {"num_workers": 2, "persistent_workers": True},
+        {"num_workers": 4, "prefetch_factor": 3, "persistent_workers": True},
+        {"num_workers": 2, "in_order": True, "multiprocessing_context": "fork"},
+    ],
+)
+def test_workers_and_prefetching_change_nothing(expected, options):
+    torch.manual_seed(99)
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7, **options)
+    assert [flat(loader.batches(epoch)) for epoch in (0, 1)] == expected[:2]
+    assert flat(loader.batches(2, start=3)) == expected[2][3:]
+    assert flat(loader.batches(0)) == expected[0]  # also after a later one
+
+
+def test_starting_workers_draws_nothing_from_the_global_generator():
+    state = torch.get_rng_state()
+    list(Loader(Noisy(), 4, num_workers=1).batches(0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_epoch_left_early_does_not_disturb_the_next(expected):
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7, num_workers=2, persistent_workers=True)
+    iterator = loader.batches(0)
+    next(iterator)
+    assert flat(loader.batches(1)) == expected[1]
+
+
+def test_the_global_generators_do_not_matter(expected):
+    torch.manual_seed(3)
+    numpy.random.seed(3)
+    random.seed(3)
+    assert flat(Loader(Noisy(), 4, shuffle=True, seed=7).batches(0)) == expected[0]
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 6, 7])
+def test_a_later_start_gives_the_tail_and_fetches_nothing_before_it(expected, start):
+    dataset = Noisy()
+    loader = Loader(dataset, 4, shuffle=True, seed=7)
+    assert flat(loader.batches(1, start=start)) == expected[1][start:]
+    assert dataset.fetched == [index for batch in expected[1][start:] for index in batch[0]]
+
+
+def test_samples_keep_their_draws_in_another_batch_size(expected):
+    def samples(epoch):
+        return [sample for batch in epoch for sample in zip(*batch, strict=True)]
+
+    assert samples(flat(Loader(Noisy(), 5, shuffle=True, seed=7).batches(0))) == samples(expected[0])
+
+
+def test_each_epoch_has_its_own_order_and_draws(expected):
+    orders = [[index for batch in epoch for index in batch[0]] for epoch in expected]
+    draws = [
+        dict(zip(order, (row[0] for batch in epoch for row in batch[1]), strict=True))
+        for order, epoch in zip(orders, expected, strict=True)
+    ]
+    assert all(sorted(order) == list(range(22)) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    assert all(draws[0][index] != draws[1][index] for index in range(22))
+
+
+def test_the_seed_decides():
+    assert flat(Loader(Noisy(), 4, shuffle=True, seed=8).batches(0)) != flat(
+        Loader(Noisy(), 4, shuffle=True, seed=7).batches(0)
+    )
+
+
+def test_without_shuffling_the_order_is_that_of_the_data_set():
+    assert [batch[0] for batch in flat(Loader(Noisy(5), 2).batches(3))] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_the_last_batch_may_be_dropped(drop_last, sizes, num_workers):
+    loader = Loader(TensorDataset(torch.arange(10)), 4, drop_last=drop_last, num_workers=num_workers)
+    assert len(loader) == len(sizes)
+    assert [len(batch[0]) for batch in loader.batches(0)] == sizes
+    assert [len(batch[0]) for batch in loader.batches(0, start=1)] == sizes[1:]
+
+
+def test_each_iteration_is_the_next_epoch(expected):
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7)
+    assert [flat(loader), flat(loader), flat(loader)] == expected
+
+
+def test_the_first_batch_is_that_of_epoch_zero_and_starts_no_epoch(expected):
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7, num_workers=2)
+    assert flat([loader.first()]) == expected[0][:1]
+    assert flat(loader) == expected[0]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_tensor_dataset_gives_whole_batches_that_equal_the_samples(drop_last):
+    class Plain(Dataset):
+        def __init__(self, whole):
+            self.whole = whole
+
+        def __len__(self):
+            return len(self.whole)
+
+        def __getitem__(self, index):
+            return self.whole[index]
+
+    whole = TensorDataset(torch.randn(11, 3), torch.arange(11))
+    fast, slow = (
+        list(Loader(data, 4, shuffle=True, drop_last=drop_last, seed=1).batches(1, start=1))
+        for data in (whole, Plain(whole))
+    )
+    assert len(fast) == len(slow) == (1 if drop_last else 2)
+    for a, b in zip(fast, slow, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_batch_of_a_tensor_dataset_is_a_copy():
+    data = torch.zeros(4)
+    for (batch,) in Loader(TensorDataset(data), 2):
+        batch.fill_(1)
+    assert data.sum() == 0
+
+
+def test_a_tensor_dataset_with_its_own_collate_goes_by_samples():
+    loader = Loader(TensorDataset(torch.arange(4)), 2, collate_fn=lambda samples: [int(x) for (x,) in samples])
+    assert list(loader) == [[0, 1], [2, 3]]
+
+
+def test_getitems_may_return_a_list_of_samples():
+    dataset = Listing()
+    found = flat(Loader(dataset, 4, shuffle=True, seed=7).batches(0))
+    assert found == flat(Loader(Listing(), 4, shuffle=True, seed=7, num_workers=2).batches(0))
+    assert [len(batch[0]) for batch in found] == [4] * 5 + [2]
+
+
+def test_getitems_may_return_a_whole_batch():
+    found = flat(Loader(Whole(), 4, shuffle=True, seed=7).batches(0))
+    assert found == flat(Loader(Whole(), 4, shuffle=True, seed=7, num_workers=2).batches(0))
+    assert found[2:] == flat(Loader(Whole(), 4, shuffle=True, seed=7).batches(0, start=2))
+
+
+def test_a_subset_is_keyed_by_sample():
+    part = Subset(Noisy(), range(10, 22))
+    a, b = ([row for batch in flat(Loader(part, size, seed=7).batches(0)) for row in batch[1]] for size in (2, 5))
+    assert a == b
+    inner, _ = random_split(part, [6, 6])
+    assert len(flat(Loader(inner, 2).batches(0))) == 3
+
+
+def test_a_subset_of_whole_batches_stays_whole():
+    (batch,) = Loader(Subset(Whole(), [3, 5]), 2).batches(0)
+    assert batch[0].tolist() == [3, 5]
+
+
+def test_pinning_waits_for_a_cuda_device():
+    loader = Loader(TensorDataset(torch.arange(4)), 2, pin_memory=True)
+    assert [batch[0].is_pinned() for batch in loader] == [torch.cuda.is_available()] * 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_are_pinned(num_workers):
+    loader = Loader(Noisy(4), 2, pin_memory=True, num_workers=num_workers)
+    assert all(batch[1].is_pinned() for batch in loader)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "message"),
+    [
+        (TensorDataset(torch.zeros(0)), {}, "a data set of 0 samples gives no batch of 1"),
+        (TensorDataset(torch.zeros(3)), {"batch_size": 4, "drop_last": True}, "3 samples gives no batch of 4"),
+        (TensorDataset(torch.zeros(3)), {"batch_size": 0}, "batch_size=0: must be at least 1"),
+        (Stream(), {}, "needs a data set with an index; give a torch DataLoader"),
+    ],
+)
+def test_data_that_gives_no_batch_is_refused(dataset, options, message):
+    with pytest.raises(ConfigError, match=message):
+        Loader(dataset, **options)
+
+
+def test_an_unknown_length_is_none():
+    assert length(Loader(Noisy(), 4)) == 6
+    assert length(DataLoader(Noisy(), 4)) == 6
+    assert length(iter([])) is length(None) is None
+
+
+# Loaders of other makers.
+
+
+FOREIGN = {
+    "shuffle": lambda: DataLoader(Noisy(), 4, shuffle=True),
+    "workers": lambda: DataLoader(Noisy(), 4, shuffle=True, num_workers=2),
+    "own generator": lambda: DataLoader(Noisy(), 4, shuffle=True, generator=torch.Generator().manual_seed(1)),
+    "distributed": lambda: DataLoader(Noisy(), 4, sampler=DistributedSampler(Noisy(), num_replicas=2, rank=1)),
+    "batch sampler": lambda: DataLoader(
+        Noisy(), batch_sampler=BatchSampler(DistributedSampler(Noisy(), num_replicas=2, rank=1), 4, False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_loader_repeats_its_epochs_from_any_batch(name):
+    unbroken = FOREIGN[name]()
+    first, second = (flat(batches(unbroken, epoch, 0, 5)) for epoch in (0, 1))
+    assert first != second
+    assert [batch[0] for batch in first] != [batch[0] for batch in second]
+    torch.manual_seed(99)
+    assert flat(batches(FOREIGN[name](), 1, 2, 5)) == second[2:]
+
+
+def test_any_iterable_is_a_loader():
+    assert list(batches([1, 2, 3], 0, 1, 5)) == [2, 3]
+    assert list(batches((x for x in "ab"), 0, 0, 5)) == ["a", "b"]
+
+
+def test_an_iterable_that_draws_is_keyed():
+    class Drawing:
+        def __iter__(self):
+            for _ in range(3):
+                yield [torch.rand(1), torch.rand(1)]
+
+    assert flat(batches(Drawing(), 1, 2, 5)) == flat(batches(Drawing(), 1, 0, 5))[2:]
+    assert flat(batches(Drawing(), 0, 0, 5)) != flat(batches(Drawing(), 1, 0, 5))
+    assert flat(batches(Drawing(), 0, 0, 6)) != flat(batches(Drawing(), 0, 0, 5))
+
+
+# Windows.
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "size", "windows"),
+    [
+        (0, None, 1, [[0], [1], [2], [3], [4]]),
+        (0, None, 2, [[0, 1], [2, 3], [4]]),
+        (2, None, 2, [[2, 3], [4]]),
+        (0, 3, 2, [[0, 1], [2]]),
+        (2, 3, 1, [[2]]),
+        (3, 3, 2, []),
+        (4, 3, 1, []),
+    ],
+)
+def test_windows(start, stop, size, windows):
+    assert [list(window) for window in train_windows(range(5), 0, start, stop, size, 0)] == windows
+
+
+def test_a_batch_is_let_go_before_the_next_is_fetched():
+    alive = []
+
+    def fetch():
+        for _ in range(4):
+            assert all(old() is None for old in alive)
+            batch = torch.zeros(1)
+            alive.append(weakref.ref(batch))
+            yield batch
+            del batch
+
+    for window in train_windows(fetch(), 0, 0, None, 1, 0):
+        del window
+    assert len(alive) == 4
+
+
+@pytest.mark.parametrize(
+    ("batch", "samples"),
+    [
+        (torch.zeros(5, 2), 5),
+        ((torch.zeros(4, 2), torch.zeros(4)), 4),
+        ({"x": [torch.zeros(3), torch.zeros(9)]}, 3),
+        (torch.tensor(1.0), 1),
+        ("text", 1),
+        ([], 1),
+        ({}, 1),
+    ],
+)
+def test_samples_in_a_batch(batch, samples):
+    assert samples_in(batch) == samples

@@ -1,0 +1,305 @@
+"""``python -m trainkit`` as people run it: real processes, exit codes, pipes and signals."""
+
+import json
+import os
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+Trainkit = Callable[..., subprocess.CompletedProcess[str]]
+TRAINKIT = [sys.executable, "-m", "trainkit"]
+
+KILLER = """
+import os, signal
+from trainkit.callbacks import Callback
+
+class Kill(Callback):
+    '''Sends this process real signals at the end of a step.'''
+    def __init__(self, step, signals):
+        self.step, self.signals = step, signals
+    def on_step_end(self, trainer, output):
+        if trainer.counters.step == self.step:
+            for name in self.signals:
+                os.kill(os.getpid(), getattr(signal, name))
+"""
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+
+
+@pytest.fixture
+def trainkit(tmp_path: Path) -> Trainkit:
+    """Run trainkit in an empty folder, from which modules can be imported."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*TRAINKIT, *arguments],
+            cwd=tmp_path,
+            env=clean_environment(**environment),
+            text=True,
+            capture_output=True,
+            timeout=100,
+        )
+
+    return run
+
+
+def last_state(run: Path) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def same_bits(one: object, other: object) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_bits(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_bits, one, other))
+    return type(one) is type(other) and one == other
+
+
+# ---------------------------------------------------------------------- a run, and what it says to do next
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A run into a file, as a scheduler's, under a terminal's settings that ask for colour; and its folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = subprocess.run(
+        [*TRAINKIT, "recipe=mlp", "trainer.max_epochs=2"],
+        cwd=folder,
+        env=clean_environment(FORCE_COLOR="1", TERM="xterm-256color"),
+        text=True,
+        capture_output=True,
+    )
+    return folder, done
+
+
+def row(text: str, name: str) -> str:
+    return re.search(rf"^{name} +(.+)$", text, re.MULTILINE)[1]
+
+
+def test_a_recipe_trains_and_tells_plainly(trained) -> None:
+    folder, done = trained
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(re.findall(r"^epoch \d/2 ", done.stdout, re.MULTILINE)) == 2
+    (run,) = folder.glob("runs/mlp/*")
+    assert json.loads((run / "summary.json").read_text())["status"] == "completed"
+    assert "\x1b" not in (run / "log.txt").read_text()
+    assert "\r" not in done.stdout
+
+
+def test_without_colour_nothing_is_coloured(trainkit: Trainkit) -> None:
+    done = trainkit("recipe=mlp", "debug=fast", NO_COLOR="1", FORCE_COLOR="")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+
+
+def test_the_printed_commands_work_in_a_shell(trained) -> None:
+    folder, done = trained
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    (folder / "bin" / "python").chmod(0o755)
+    environment = clean_environment(PATH=f"{folder / 'bin'}:{os.environ['PATH']}")
+
+    def shell(command: str) -> str:
+        found = subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, capture_output=True)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+    assert shell(row(done.stdout, "evaluate")).split() == row(done.stdout, "test").split()
+    onward = shell(row(done.stdout, "resume") + " trainer.max_epochs=3")
+    assert row(onward, "ended").startswith("completed: max_epochs=3 reached, 51 steps")
+    assert len(list(folder.glob("runs/mlp/*"))) == 1
+
+
+# ---------------------------------------------------------------------- quick answers
+
+
+def test_help_answers_at_once_without_torch_and_hydra(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "trainkit", "--help"], cwd=tmp_path, text=True, capture_output=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert "recipe=mlp" in done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "trainkit" in imported
+    assert not {"torch", "hydra", "omegaconf", "numpy", "rich"} & imported
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_no_arguments_exit_with_2(trainkit: Trainkit) -> None:
+    done = trainkit()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "  mlp  " in done.stderr
+
+
+def test_the_version_is_told(trainkit: Trainkit) -> None:
+    from trainkit import __version__
+
+    assert trainkit("--version").stdout == f"trainkit {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "recipe=mlp --cfg job", "recipe=mlp trainer.max_epochs=2 run_dir=run"])
+def test_a_reader_who_leaves_early_costs_nothing(arguments: str, tmp_path: Path) -> None:
+    """A training goes on to its end."""
+    process = subprocess.Popen(
+        [*TRAINKIT, *arguments.split()],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(100) == 0
+    if "run_dir" in arguments:
+        assert json.loads((tmp_path / "run/summary.json").read_text())["epochs"] == 2
+        assert "ended" in (tmp_path / "run/log.txt").read_text()
+
+
+def test_hydra_tells_of_itself(trainkit: Trainkit, tmp_path: Path) -> None:
+    done = trainkit("--info", "defaults-tree", "recipe=mlp")
+    assert done.returncode == 0
+    assert "optimizer: adamw" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_that_knows_no_unicode_ends_no_run(trainkit: Trainkit) -> None:
+    done = trainkit("recipe=mlp", "debug=fast", "name=grün", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "recipe      gr?n" in done.stdout
+
+
+# ---------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ("recipe=mpl", 2, "trainkit: recipe=mpl: there is no such recipe. Did you mean 'mlp'?"),
+        (
+            "recipe=mlp trainer.device=cuda:99",
+            2,
+            "trainkit: trainer.device=cuda:99: not on this machine, which has cpu",
+        ),
+        ("recipe=mlp data=mnist data.download=false", 2, "trainkit: data=mnist: these files are not in "),
+        ("recipe=mlp optimizer.lr=1e8", 1, "trainkit: step "),
+        ("recipe=mlp seed=1,2 trainer.device=gpu -m", 2, "trainkit: trainer.device=gpu: no such device"),
+        ("recipe=mlp --cfg jobb", 2, "usage: trainkit"),
+    ],
+)
+def test_what_is_wrong_costs_a_short_message_and_an_exit_code(
+    trainkit: Trainkit, arguments: str, code: int, told: str
+) -> None:
+    done = trainkit(*arguments.split())
+    assert done.returncode == code
+    assert done.stderr.startswith(told)
+    assert len(done.stderr.splitlines()) <= 10
+    assert "Traceback" not in done.stderr
+
+
+def test_the_traceback_is_shown_on_demand(trainkit: Trainkit) -> None:
+    done = trainkit("recipe=mlp", "lr=3", TRAINKIT_DEBUG="1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Traceback")
+    assert "ConfigError: lr: there is no such key" in done.stderr
+
+
+# ---------------------------------------------------------------------- signals
+
+
+@pytest.fixture
+def killed(trainkit: Trainkit, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Train the ``cnn`` recipe (dropout, augmentation) in ``run``; signals come at the end of step 20 of 34."""
+    (tmp_path / "killer.py").write_text(KILLER)
+
+    def run(signals: str, *more: str, run_dir: str = "run") -> subprocess.CompletedProcess[str]:
+        kill = "+callbacks.kill={_target_:killer.Kill,step:20,signals:[" + signals + "]}"
+        command = ["recipe=cnn", f"run_dir={run_dir}", "resume=auto", "trainer.max_epochs=2", kill, *more]
+        return trainkit(*command, PYTHONPATH=str(tmp_path))
+
+    return run
+
+
+def test_a_preempted_run_is_saved_and_ends_as_if_it_had_not_been(killed, tmp_path: Path) -> None:
+    """The same command line is repeated until it exits with 0."""
+    first = killed("SIGTERM")
+    assert (first.returncode, first.stderr) == (143, "")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["status"], summary["stop_reason"], summary["steps"]) == ("preempted", "SIGTERM", 20)
+    assert last_state(tmp_path / "run")["counters"]["step"] == 20
+    assert row(first.stdout, "ended").startswith("preempted: SIGTERM, 20 steps")
+    assert "resume=auto" in row(first.stdout, "resume")
+    second = killed("SIGTERM", "data.num_workers=2")
+    assert second.returncode == 0, second.stderr
+    assert killed("", run_dir="straight").returncode == 0
+    broken, straight = last_state(tmp_path / "run"), last_state(tmp_path / "straight")
+    for part in ("model", "optimizer", "schedule", "best"):
+        assert same_bits(broken[part], straight[part]), part
+    summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("run", "straight")]
+    assert summaries[0]["metrics"]["test/loss"] == summaries[1]["metrics"]["test/loss"]
+    assert summaries[0]["status"] == "completed"
+
+
+def test_an_interrupted_run_is_saved(tmp_path: Path) -> None:
+    """The signal comes from outside, as Ctrl-C does."""
+    process = subprocess.Popen(
+        [*TRAINKIT, "recipe=mlp", "trainer.max_epochs=100000", "run_dir=run", "data.num_workers=2"],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for text in process.stdout:
+        if text.startswith("epoch 2/"):
+            break
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells the workers too
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert row(out, "ended").startswith("preempted: SIGINT")
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["status"], summary["stop_reason"]) == ("preempted", "SIGINT")
+    assert last_state(tmp_path / "run")["counters"]["step"] == summary["steps"] > 17
+
+
+@pytest.mark.parametrize(("signals", "code"), [("SIGINT,SIGINT", 130), ("SIGTERM,SIGTERM", 143)])
+def test_a_second_signal_ends_it_at_once_and_nothing_saved_is_lost(
+    killed, tmp_path: Path, signals: str, code: int
+) -> None:
+    done = killed(signals)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert last_state(tmp_path / "run")["counters"]["step"] == 17
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_while_torch_is_being_imported_ends_it_quietly(name: str, code: int, tmp_path: Path) -> None:
+    program = f"""
+import os, runpy, signal, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            os.kill(os.getpid(), signal.{name})
+sys.meta_path.insert(0, Watch())
+sys.argv = ["trainkit", "recipe=mlp"]
+runpy.run_module("trainkit", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, text=True, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    assert list(tmp_path.iterdir()) == []
