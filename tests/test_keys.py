@@ -18,7 +18,9 @@ def draws():
 
 def test_fold_gives_each_arguments_their_own_key():
     parts = [0, 1, 256, -1, 2**64 - 1, -(2**63), "0", "1", "", "i", "s"]
-    arguments = [(key, *some) for key in (0, 1, 2**64 - 1) for n in range(3) for some in itertools.product(parts, repeat=n)]
+    arguments = [
+        (key, *some) for key in (0, 1, 2**64 - 1) for n in range(3) for some in itertools.product(parts, repeat=n)
+    ]
     keys = {fold(*each) for each in arguments}
     assert len(keys) == len(arguments)
     assert all(0 <= key < 2**64 for key in keys)

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import trainkit as package
+from trainkit.__main__ import _brief
+
 Trainkit = Callable[..., subprocess.CompletedProcess[str]]
 TRAINKIT = [sys.executable, "-m", "trainkit"]
 
@@ -72,12 +75,12 @@ def same_bits(one: object, other: object) -> bool:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A run into a file, as a scheduler's, under a terminal's settings that ask for colour; and its folder."""
+    """A run into a pipe that knows ASCII only, under settings that ask for colour; and its folder."""
     folder = tmp_path_factory.mktemp("trained")
     done = subprocess.run(
         [*TRAINKIT, "recipe=mlp", "trainer.max_epochs=2"],
         cwd=folder,
-        env=clean_environment(FORCE_COLOR="1", TERM="xterm-256color"),
+        env=clean_environment(FORCE_COLOR="1", TERM="xterm-256color", PYTHONIOENCODING="ascii"),
         text=True,
         capture_output=True,
     )
@@ -94,14 +97,10 @@ def test_a_recipe_trains_and_tells_plainly(trained) -> None:
     assert len(re.findall(r"^epoch \d/2 ", done.stdout, re.MULTILINE)) == 2
     (run,) = folder.glob("runs/mlp/*")
     assert json.loads((run / "summary.json").read_text())["status"] == "completed"
-    assert "\x1b" not in (run / "log.txt").read_text()
-    assert "\r" not in done.stdout
-
-
-def test_without_colour_nothing_is_coloured(trainkit: Trainkit) -> None:
-    done = trainkit("recipe=mlp", "debug=fast", NO_COLOR="1", FORCE_COLOR="")
-    assert done.returncode == 0
-    assert "\x1b" not in done.stdout
+    log = (run / "log.txt").read_text()
+    assert not {"\x1b", "\r"} & set(done.stdout + log)
+    assert "├─Linear" in log.replace("│    └─", "├─")
+    assert "??Linear" in done.stdout  # question marks do not end a run
 
 
 def test_the_printed_commands_work_in_a_shell(trained) -> None:
@@ -151,21 +150,16 @@ def test_the_version_is_told(trainkit: Trainkit) -> None:
     assert trainkit("--version").stdout == f"trainkit {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", ["--help", "recipe=mlp --cfg job", "recipe=mlp trainer.max_epochs=2 run_dir=run"])
+@pytest.mark.parametrize("arguments", ["--help", "recipe=mlp trainer.max_epochs=2 run_dir=run"])
 def test_a_reader_who_leaves_early_costs_nothing(arguments: str, tmp_path: Path) -> None:
     """A training goes on to its end."""
-    process = subprocess.Popen(
-        [*TRAINKIT, *arguments.split()],
-        cwd=tmp_path,
-        env=clean_environment(PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(100) == 0
+    command, environment = [*TRAINKIT, *arguments.split()], clean_environment(PYTHONUNBUFFERED="1")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(100) == 0
     if "run_dir" in arguments:
         assert json.loads((tmp_path / "run/summary.json").read_text())["epochs"] == 2
         assert "ended" in (tmp_path / "run/log.txt").read_text()
@@ -178,28 +172,15 @@ def test_hydra_tells_of_itself(trainkit: Trainkit, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_terminal_that_knows_no_unicode_ends_no_run(trainkit: Trainkit) -> None:
-    done = trainkit("recipe=mlp", "debug=fast", "name=grün", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "recipe      gr?n" in done.stdout
-
-
 # ---------------------------------------------------------------------- what goes wrong
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ("recipe=mpl", 2, "trainkit: recipe=mpl: there is no such recipe. Did you mean 'mlp'?"),
-        (
-            "recipe=mlp trainer.device=cuda:99",
-            2,
-            "trainkit: trainer.device=cuda:99: not on this machine, which has cpu",
-        ),
-        ("recipe=mlp data=mnist data.download=false", 2, "trainkit: data=mnist: these files are not in "),
         ("recipe=mlp optimizer.lr=1e8", 1, "trainkit: step "),
         ("recipe=mlp seed=1,2 trainer.device=gpu -m", 2, "trainkit: trainer.device=gpu: no such device"),
-        ("recipe=mlp --cfg jobb", 2, "usage: trainkit"),
+        ("recipe=mpl --cfg job", 2, "trainkit: recipe=mpl: there is no such option. Did you mean 'mlp'?"),
     ],
 )
 def test_what_is_wrong_costs_a_short_message_and_an_exit_code(
@@ -212,11 +193,12 @@ def test_what_is_wrong_costs_a_short_message_and_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
-def test_the_traceback_is_shown_on_demand(trainkit: Trainkit) -> None:
-    done = trainkit("recipe=mlp", "lr=3", TRAINKIT_DEBUG="1")
-    assert done.returncode == 2
-    assert done.stderr.startswith("Traceback")
-    assert "ConfigError: lr: there is no such key" in done.stderr
+def test_a_long_message_is_cut_to_a_screen() -> None:
+    assert _brief("one\ntwo") == "one\ntwo"
+    cut = _brief("\n".join(["x" * 9000] * 30)).splitlines()
+    assert len(cut) <= 10
+    assert max(map(len, cut)) < 600
+    assert "TRAINKIT_DEBUG=1" in cut[-1]
 
 
 # ---------------------------------------------------------------------- signals
@@ -246,7 +228,7 @@ def test_a_preempted_run_is_saved_and_ends_as_if_it_had_not_been(killed, tmp_pat
     assert "resume=auto" in row(first.stdout, "resume")
     second = killed("SIGTERM", "data.num_workers=2")
     assert second.returncode == 0, second.stderr
-    assert killed("", run_dir="straight").returncode == 0
+    package.run("cnn", f"run_dir={tmp_path / 'straight'}", "trainer.max_epochs=2")
     broken, straight = last_state(tmp_path / "run"), last_state(tmp_path / "straight")
     for part in ("model", "optimizer", "schedule", "best"):
         assert same_bits(broken[part], straight[part]), part
@@ -278,12 +260,9 @@ def test_an_interrupted_run_is_saved(tmp_path: Path) -> None:
     assert last_state(tmp_path / "run")["counters"]["step"] == summary["steps"] > 17
 
 
-@pytest.mark.parametrize(("signals", "code"), [("SIGINT,SIGINT", 130), ("SIGTERM,SIGTERM", 143)])
-def test_a_second_signal_ends_it_at_once_and_nothing_saved_is_lost(
-    killed, tmp_path: Path, signals: str, code: int
-) -> None:
-    done = killed(signals)
-    assert done.returncode == code
+def test_a_second_signal_ends_it_at_once_and_nothing_saved_is_lost(killed, tmp_path: Path) -> None:
+    done = killed("SIGTERM,SIGTERM")
+    assert done.returncode == 143
     assert "Traceback" not in done.stderr
     assert last_state(tmp_path / "run")["counters"]["step"] == 17
 

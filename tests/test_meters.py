@@ -93,4 +93,10 @@ def test_a_resumed_meter_reads_the_same():
 def test_the_state_is_of_plain_types():
     meter = meter_of([1.0], [torch.tensor(3)])
     meter.add_norm(torch.tensor(2.0))
-    assert meter.state_dict() == {"losses": [1.0], "counts": [3.0], "norms": [2.0], "epoch_sum": 0.0, "epoch_count": 0.0}
+    assert meter.state_dict() == {
+        "losses": [1.0],
+        "counts": [3.0],
+        "norms": [2.0],
+        "epoch_sum": 0.0,
+        "epoch_count": 0.0,
+    }

@@ -49,9 +49,7 @@ def test_micro_batches_weighted_by_count_equal_the_whole(case):
     loss, predictions, targets = CASES[case]
     objective = supervised(loss)
     whole = objective(nn.Identity(), (predictions, targets))
-    parts = [
-        objective(nn.Identity(), (predictions[a:b], targets[a:b])) for a, b in [(0, 5), (5, 6), (6, 12)]
-    ]
+    parts = [objective(nn.Identity(), (predictions[a:b], targets[a:b])) for a, b in [(0, 5), (5, 6), (6, 12)]]
     assert torch.equal(whole.loss, loss(predictions, targets))
     assert float(sum(part.count for part in parts)) == pytest.approx(float(whole.count))
     mean = sum(part.loss * part.count for part in parts) / whole.count

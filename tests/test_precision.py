@@ -24,7 +24,9 @@ def parts():
     return model, torch.optim.SGD(model.parameters(), lr=1.0)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
 def test_the_forward_pass_computes_in_the_format(name, dtype):
     model, _ = parts()
     with Precision(name, CPU).autocast():

@@ -347,6 +347,19 @@ def test_a_run_that_ran_out_of_patience_stays_stopped_until_it_has_more(tmp_path
     assert go_on(tmp_path, impatient).counters.step == 10
 
 
+def test_a_wish_to_stop_that_waits_for_min_epochs_outlives_the_process(tmp_path: Path) -> None:
+    class Wishes(Callback):
+        def on_step_end(self, trainer: Trainer, output: Output) -> None:
+            if trainer.counters.step == 3:
+                trainer.stop("enough")
+
+    options = {"min_epochs": 2, "val_check_interval": 1.0, "callbacks": []}
+    build(tmp_path, plateau, Wishes(), Raises(6, signal.SIGTERM), **options).fit()
+    resumed = go_on(tmp_path, plateau, Wishes(), **options)
+    assert (resumed.counters.step, resumed.ending.reason) == (10, "enough")
+    assert go_on(tmp_path, plateau, **options).counters.step == 14  # it was granted once, and does not stop the next
+
+
 def test_hyper_parameters_come_from_the_new_run_and_the_state_from_the_checkpoint(tmp_path: Path) -> None:
     build(tmp_path, one_cycle, max_steps=4).fit()
     resumed = go_on(tmp_path, one_cycle, max_steps=6, gradient_clip_val=0.1)

@@ -92,7 +92,9 @@ def test_threads_are_a_number_auto_or_null():
 
 
 def test_an_unknown_name_suggests_the_closest():
-    with pytest.raises(ConfigError, match=r"trainer\.max_epoch: no such setting of the Trainer\. Did you mean 'max_epochs'"):
+    with pytest.raises(
+        ConfigError, match=r"trainer\.max_epoch: no such setting of the Trainer\. Did you mean 'max_epochs'"
+    ):
         Settings.of({"max_epoch": 3})
     assert Settings.of({"max_epochs": 3}) == Settings(max_epochs=3)
 
@@ -119,7 +121,16 @@ def test_overfitting_validates_as_many_batches_as_it_trains_on():
 
 @pytest.mark.parametrize(
     ("total", "limit", "left"),
-    [(10, None, 10), (10, 3, 3), (10, 30, 10), (10, 0.25, 2), (10, 1.0, 10), (10, 0, 0), (None, 3, 3), (None, None, None)],
+    [
+        (10, None, 10),
+        (10, 3, 3),
+        (10, 30, 10),
+        (10, 0.25, 2),
+        (10, 1.0, 10),
+        (10, 0, 0),
+        (None, 3, 3),
+        (None, None, None),
+    ],
 )
 def test_limits_leave_so_many_batches(total, limit, left):
     assert limited(total, limit) == left

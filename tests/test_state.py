@@ -47,7 +47,9 @@ def test_best_improves_by_its_mode_and_never_to_the_non_finite(mode, values, ver
 
 
 def test_best_names_the_metrics_there_are():
-    with pytest.raises(ConfigError, match=r"monitor\.metric=val/los: the run logs val/accuracy, val/loss\. Did you mean 'val/loss'"):
+    with pytest.raises(
+        ConfigError, match=r"monitor\.metric=val/los: the run logs val/accuracy, val/loss\. Did you mean 'val/loss'"
+    ):
         Best("val/los").improved({"val/loss": 1.0, "val/accuracy": 0.5}, Counters())
 
 

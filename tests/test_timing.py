@@ -49,7 +49,9 @@ def test_duration_prints_as_it_is_written():
     assert [str(duration(text)) for text in ("0.5ep", "500st", "2min")] == ["0.5ep", "500st", "120s"]
 
 
-@pytest.mark.parametrize(("text", "count"), [("1ep", 3), ("0.7ep", 5), ("0.1ep", 35), ("20st", 1), ("40st", 0), ("7s", 2)])
+@pytest.mark.parametrize(
+    ("text", "count"), [("1ep", 3), ("0.7ep", 5), ("0.1ep", 35), ("20st", 1), ("40st", 0), ("7s", 2)]
+)
 def test_count_is_of_whole_durations(text, count):
     assert duration(text).count(Moment(epochs=3.5, steps=39, seconds=20.9)) == count
 

@@ -81,19 +81,19 @@ class Best:
             raise ConfigError(f"monitor.mode={self.mode}: must be min or max")
 
     def improved(self, metrics: dict[str, float], counters: Counters) -> bool:
-        """Take in the metrics of a validation and say whether they are the best so far; a non-finite value never is.
-
-        Raises:
-            ConfigError: If the monitored metric is not among them.
-        """
-        if self.metric not in metrics:
-            near = closest(self.metric, list(metrics))
-            raise ConfigError(f"monitor.metric={self.metric}: the run logs {', '.join(sorted(metrics))}.{near}")
+        """Take in the metrics of a validation and say whether they are the best so far; a non-finite value never is."""
+        self.require(metrics)
         value = metrics[self.metric]
         if not isfinite(value) or (self.value is not None and not self._better(value, self.value)):
             return False
         self.value, self.epoch, self.step = value, counters.epoch_number, counters.step
         return True
+
+    def require(self, metrics: dict[str, float]) -> None:
+        """Raise a :class:`ConfigError` unless the monitored metric is among these."""
+        if self.metric not in metrics:
+            near = closest(self.metric, list(metrics))
+            raise ConfigError(f"monitor.metric={self.metric}: the run logs {', '.join(sorted(metrics))}.{near}")
 
     def _better(self, value: float, than: float) -> bool:
         return value < than if self.mode == "min" else value > than
@@ -122,7 +122,18 @@ def restore(parts: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
         if name not in state and name.startswith("callbacks."):
             continue
         try:
+            _require_same_options(part, state[name])
             part.load_state_dict(state[name])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else error
             raise ConfigError(f"the checkpoint does not fit the {name} of this run: {what}") from error
+
+
+def _require_same_options(part: Stateful, state: Mapping[str, Any]) -> None:
+    """Refuse the state of an optimizer of another class: torch takes it, and fails or goes astray in the next step."""
+    defaults = getattr(part, "defaults", None)
+    if not isinstance(defaults, dict):
+        return
+    for group in state["param_groups"]:
+        if missing := sorted(defaults.keys() - group.keys()):
+            raise ValueError(f"it is of another optimizer, without {', '.join(missing)}")

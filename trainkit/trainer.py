@@ -268,12 +268,14 @@ class Trainer(Evaluator):
     def _begin(self) -> None:
         self.ending.reopen()
         self.store.open(self.moment)
-        if self.run_dir is not None and not self.counters.total_batches and not self.store.last.exists():
-            for logger in self.loggers:  # a run may have died in this folder before it saved anything
+        if self.run_dir is not None and not self.counters.total_batches and (self.run_dir / "metrics.jsonl").exists():
+            for logger in self.loggers:  # a run died in this folder before it saved anything
                 logger.rewind(self.counters)
         self._log_every.start(self.moment)
         if self.counters.step == 0 and self.val_loader is not None and self.settings.num_sanity_val_steps:
-            self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
+            values = self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
+            if values and not self.best.metric.startswith("train/"):
+                self.best.require(values)
             self.metrics.clear()
         self.model.train()
         self.hooks.fit_start(self)

@@ -1,6 +1,7 @@
 """``trainkit eval``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_a_checkpoint_is_taken_as_it_is_named(line, finished: Path) -> None:
     first = line("eval", "recipe=mlp", f"resume={finished}/checkpoints/step-00000017.ckpt")
     assert first.code == 0
     assert printed(first.out) != final_test_metrics(finished)
+
+
+def test_of_a_run_folder_the_best_checkpoint_is_meant_not_the_last(line, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    best.unlink()
+    best.symlink_to("step-00000017.ckpt")
+    early = line("eval", "recipe=mlp", "resume=run/checkpoints/step-00000017.ckpt")
+    assert line("eval", "recipe=mlp", "resume=run") == early
 
 
 def test_evaluating_writes_nothing(line, finished: Path, tmp_path: Path) -> None:

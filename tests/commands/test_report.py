@@ -74,6 +74,7 @@ def test_the_command_to_resume_goes_on_for_longer(answer, line) -> None:
     summary = json.loads(Path("my run/summary.json").read_text())
     assert (summary["status"], summary["epochs"], summary["steps"]) == ("completed", 4, 68)
     again = shlex.split(rows(onward.out)["resume"])
+    assert [word for word in again if word.startswith(("run_dir", "resume"))] == ["run_dir=my run", "resume=auto"]
     assert line(*again[3:]).code == 0
 
 
@@ -115,11 +116,12 @@ def test_a_run_of_unknown_length_and_frozen_weights_are_told(capsys: pytest.Capt
     assert said["steps"] == "unknown (unknown an epoch)"
 
 
-def test_warnings_are_shown_and_information_is_only_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_shown_and_information_is_only_kept(tmp_path: Path, capsys: Any, caplog: Any) -> None:
     report, log = Report(tmp_path), logging.getLogger("trainkit.somewhere")
     with report.logging():
         log.info("for the file")
         log.warning("for all")
+    assert caplog.messages == []  # nobody else tells it a second time
     log.warning("after it")
     assert capsys.readouterr().err == "for all\n"
     assert (tmp_path / "log.txt").read_text() == "for the file\nfor all\n"

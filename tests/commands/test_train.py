@@ -219,7 +219,9 @@ def test_a_recipe_of_ones_own_trains_sweeps_and_evaluates_from_the_command_line(
     tested = json.loads(Path("run/summary.json").read_text())["metrics"]["test/loss"]
     assert (evaluated.code, evaluated.out.split()[1]) == (0, f"{tested:.4f}")
     assert line(f"--config-dir={package}", "-m", "recipe=theirs", "model.width=8,12").code == 0
-    assert len(list(Path("runs/theirs/sweeps").glob("*/*/summary.json"))) == 2
+    summaries = [json.loads(path.read_text()) for path in Path("runs/theirs/sweeps").glob("*/*/summary.json")]
+    widths = [f"python -m trainkit recipe=theirs model.width={width} --config-dir {package}" for width in (8, 12)]
+    assert sorted(summary["command"] for summary in summaries) == sorted(widths)
 
 
 # ---------------------------------------------------------------------- sweeps and Hydra's flags
@@ -310,6 +312,7 @@ def used(finished: Path, tmp_path: Path) -> Path:
         ("recipe=mlp resume=strange.ckpt", "strange.ckpt: not a checkpoint of trainkit"),
         ("recipe=mlp resume=run model.hidden=[32]", "the checkpoint does not fit the model of this run"),
         ("recipe=cnn resume=run", "the checkpoint does not fit the model of this run"),
+        ("recipe=mlp resume=run optimizer=sgd", "the checkpoint does not fit the optimizer of this run"),
         ("recipe=mlp resume=run seed=3", "seed=3: the checkpoint goes on with seed=0 only"),
         ("recipe=mlp schedule.interval=hour", "schedule.interval=hour: must be step or epoch"),
         ("recipe=mlp schedule.warmup=5moons", "schedule.warmup=5moons: '5moons' is no duration"),

@@ -181,3 +181,27 @@ def test_no_schedule_keeps_the_rate():
     schedule.validation_end(1.0)
     schedule.load_state_dict(schedule.state_dict())
     assert not schedule.on_plateau
+
+
+@pytest.mark.parametrize("name", ["CosineAnnealingLR", "LinearLR", "OneCycleLR"])
+def test_a_longer_run_goes_on_along_the_longer_curve(name: str) -> None:
+    options = {"LinearLR": {"total_iters": None}, "OneCycleLR": {"max_lr": 1.0}}.get(name, {})
+
+    def made(total: int) -> tuple[torch.optim.Optimizer, Schedule]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        return optimizer, make_schedule(getattr(torch.optim.lr_scheduler, name), optimizer, total, **options)
+
+    def advance(optimizer: torch.optim.Optimizer, schedule: Schedule, steps: int) -> list[float]:
+        rates = []
+        for _ in range(steps):
+            optimizer.step()
+            schedule.step_end()
+            rates.append(optimizer.param_groups[0]["lr"])
+        return rates
+
+    short, long, resumed = made(11), made(21), made(21)
+    advance(*short, 10)
+    straight = advance(*long, 20)
+    resumed[0].load_state_dict(short[0].state_dict())
+    resumed[1].load_state_dict(short[1].state_dict())
+    assert advance(*resumed, 10) == pytest.approx(straight[10:])

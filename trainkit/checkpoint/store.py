@@ -48,8 +48,12 @@ class Store:
         """Make the folder, sweep out what a crash left half-written, and count what is due from ``moment`` on.
 
         Raises:
-            ConfigError: If nothing can be written there.
+            ConfigError: If nothing can be written there, or a run that starts would write over another one.
         """
+        if self.last.exists() and moment.epochs == 0 and moment.steps == 0:
+            raise ConfigError(
+                f"{self.folder} holds the checkpoints of a run: resume it, or give another run_dir to keep it"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(".tmp-*"):

@@ -56,7 +56,7 @@ def run(recipe: str | None = None, *overrides: str, config_dir: str | Path | Non
 def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None = None) -> Result:
     """Train what a composed config describes; ``overrides`` are told to the reader and kept with the run."""
     started = perf_counter()
-    run_dir = sweep_folder or config.run_dir
+    run_dir = None if config.trainer.fast_dev_run else sweep_folder or config.run_dir
     checkpoint = _checkpoint(config.resume, run_dir)
     parts = build_parts(config, None)
     if not config.trainer.fast_dev_run:
@@ -108,14 +108,21 @@ def _exit_code(result: Result) -> int:
 
 def _checkpoint(resume: str | None, run_dir: str | Path | None) -> Path | None:
     """Return the checkpoint to go on from: none, the one of ``run_dir`` if there is any (auto), or the one named."""
-    if resume is None:
-        return None
-    if resume != "auto":
-        return find(resume)
-    if run_dir is None:
-        raise ConfigError("resume=auto goes on with the run in run_dir: give run_dir=PATH too")
-    last = Path(run_dir) / "checkpoints" / "last.ckpt"
-    return last if last.is_file() else None
+    last = None if run_dir is None else Path(run_dir) / "checkpoints" / "last.ckpt"
+    if resume == "auto":
+        if last is None:
+            raise ConfigError("resume=auto goes on with the run in run_dir: give run_dir=PATH too")
+        return last if last.is_file() else None
+    checkpoint = None if resume is None else find(resume)
+    if (
+        last is not None
+        and last.is_file()
+        and (checkpoint is None or checkpoint.parent.resolve() != last.parent.resolve())
+    ):
+        raise ConfigError(
+            f"run_dir={run_dir}: holds a run already; resume=auto goes on with it, or give another run_dir"
+        )
+    return checkpoint
 
 
 def _table_of(trainer: Trainer) -> str:

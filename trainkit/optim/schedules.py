@@ -62,8 +62,16 @@ class Schedule:
         return {"scheduler": state, "steps": self.steps, "targets": self._targets}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; where the run is of another length now, go on along the new curve."""
         self.steps, self._targets = state_dict["steps"], list(state_dict["targets"])
-        self.scheduler.load_state_dict(state_dict["scheduler"])
+        saved, scheduler = state_dict["scheduler"], self.scheduler
+        stretched = any(saved[name] != getattr(scheduler, name, saved[name]) for name in TOTALS if name in saved)
+        kept = {k: v for k, v in saved.items() if not (stretched and k in (*TOTALS, "_schedule_phases"))}
+        scheduler.load_state_dict(kept)
+        closed_form = getattr(scheduler, "_get_closed_form_lr", None)  # others compute each rate from the step anyhow
+        if stretched and closed_form is not None and self.steps >= self.warmup:
+            for group, rate in zip(scheduler.optimizer.param_groups, closed_form(), strict=True):
+                group["lr"] = rate
         if self.steps:  # torch would warn of a scheduler that advances first: the steps were in another process
             self.scheduler.optimizer._opt_called = True  # type: ignore[attr-defined]
 
