@@ -128,9 +128,14 @@ def test_the_process_is_configured_and_put_back(monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = state_of_the_process()
     settings = Settings(threads=2, deterministic=True, detect_anomaly=True)
-    with pytest.raises(KeyError), configured(settings):
-        assert state_of_the_process() == (2, True, True)
-        raise KeyError
+
+    def fail():
+        with configured(settings):
+            assert state_of_the_process() == (2, True, True)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert state_of_the_process() == before
     os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 

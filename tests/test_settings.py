@@ -39,6 +39,11 @@ def test_what_must_be_positive_is(name, value):
         Settings(**{name: value})
 
 
+def test_a_share_is_a_number():
+    with pytest.raises(ConfigError, match=r"trainer\.limit_val_batches=nan: must be at least 0$"):
+        Settings(limit_val_batches=float("nan"))
+
+
 @pytest.mark.parametrize("name", SWITCHES)
 @pytest.mark.parametrize("value", ["true", 1, None])
 def test_switches_are_true_or_false(name, value):

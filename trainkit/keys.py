@@ -22,7 +22,7 @@ from torch import Tensor
 
 def fold(key: int, *parts: int | str) -> int:
     """Return the 64-bit key derived from ``key`` and ``parts``: equal for equal arguments, unrelated otherwise."""
-    digest = blake2b(key.to_bytes(8, "little"), digest_size=8)
+    digest = blake2b((key % 2**64).to_bytes(8, "little"), digest_size=8)
     for part in parts:
         if isinstance(part, int):
             digest.update((b"i" if part >= 0 else b"n") + part.to_bytes(8, "little", signed=part < 0))

@@ -1,6 +1,8 @@
 """The keyed loader: batches that depend on the seed and on nothing else."""
 
+import multiprocessing
 import random
+import subprocess
 import weakref
 
 import numpy
@@ -80,12 +82,34 @@ def expected():
         {"num_workers": 2, "in_order": True, "multiprocessing_context": "fork"},
     ],
 )
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")
 def test_workers_and_prefetching_change_nothing(expected, options):
     torch.manual_seed(99)
     loader = Loader(Noisy(), 4, shuffle=True, seed=7, **options)
     assert [flat(loader.batches(epoch)) for epoch in (0, 1)] == expected[:2]
     assert flat(loader.batches(2, start=3)) == expected[2][3:]
     assert flat(loader.batches(0)) == expected[0]  # also after a later one
+
+
+def test_workers_end_with_their_loader():
+    loader = Loader(Noisy(), 4, num_workers=2, persistent_workers=True)
+    assert [len(list(loader.batches(0))), len(list(loader.batches(1)))] == [6, 6]
+    assert len(multiprocessing.active_children()) == 2
+    del loader
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_obey_a_signal_of_the_main_process_alone():
+    loader = Loader(Noisy(), 4, num_workers=1, persistent_workers=True)
+    batches = loader.batches(0)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for name in ("-INT", "-TERM"):
+        subprocess.run(["kill", name, str(worker.pid)], check=True)
+    assert len(list(batches)) == 5
+    worker.terminate()  # as Python does at its exit
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 def test_starting_workers_draws_nothing_from_the_global_generator():
@@ -315,20 +339,29 @@ def test_windows(start, stop, size, windows):
     assert [list(window) for window in train_windows(range(5), 0, start, stop, size, 0)] == windows
 
 
-def test_a_batch_is_let_go_before_the_next_is_fetched():
-    alive = []
+class Watched(Dataset):
+    """Whole batches that must be gone before the next one is asked for."""
 
-    def fetch():
-        for _ in range(4):
-            assert all(old() is None for old in alive)
-            batch = torch.zeros(1)
-            alive.append(weakref.ref(batch))
-            yield batch
-            del batch
+    def __init__(self):
+        self.given = []
 
-    for window in train_windows(fetch(), 0, 0, None, 1, 0):
+    def __len__(self):
+        return 4
+
+    def __getitems__(self, indices):
+        assert all(batch() is None for batch in self.given)
+        batch = torch.zeros(len(indices))
+        self.given.append(weakref.ref(batch))
+        return batch
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_batch_is_let_go_before_the_next_is_fetched(foreign):
+    watched = Watched()
+    loader = (watched.__getitems__([i]) for i in range(4)) if foreign else Loader(watched, 1)
+    for window in train_windows(loader, 0, 0, None, 1, 0):
         del window
-    assert len(alive) == 4
+    assert len(watched.given) == 4
 
 
 @pytest.mark.parametrize(

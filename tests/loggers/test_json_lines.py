@@ -55,6 +55,34 @@ def test_rewind_drops_later_records_and_a_line_that_was_cut_off(tmp_path: Path) 
     assert records(tmp_path)[-1]["train/loss"] == 9.0
 
 
+def test_rewind_keeps_what_was_logged_at_the_step_before_the_checkpoint(tmp_path: Path) -> None:
+    logger, counters = JSONLines(tmp_path), Counters(step=3)
+    for name in ("a", "b", "c"):
+        logger.log({name: 1.0}, counters, "step")
+    logger.rewind(Counters(step=3, logged_step=3, logged=2))
+    assert ["a" in record or "b" in record for record in records(tmp_path)] == [True, True]
+    logger.rewind(Counters(step=3, logged_step=2, logged=1))
+    assert records(tmp_path) == []
+
+
+def test_a_logger_that_was_rewound_while_open_goes_on_in_the_new_file(tmp_path: Path) -> None:
+    logger = JSONLines(tmp_path)
+    for step in (1, 2):
+        logger.log({"train/loss": 1.0}, Counters(step=step), "step")
+    logger.rewind(Counters(step=1, logged_step=1, logged=1))
+    logger.log({"train/loss": 2.0}, Counters(step=2), "step")
+    logger.close()
+    assert [(record["step"], record["train/loss"]) for record in records(tmp_path)] == [(1, 1.0), (2, 2.0)]
+
+
+def test_a_line_that_is_no_record_is_dropped(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("[1]\n{}\nnull\n" + path.read_text())
+    JSONLines(tmp_path).rewind(Counters(step=9))
+    assert [record["step"] for record in records(tmp_path)] == [1, 2]
+
+
 def test_rewind_before_the_first_record_does_nothing(tmp_path: Path) -> None:
     JSONLines(tmp_path).rewind(Counters())
     assert not list(tmp_path.iterdir())

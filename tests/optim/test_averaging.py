@@ -19,12 +19,12 @@ def path_of(model, steps):
 
 
 def test_ema_is_its_recurrence():
-    model, average = nn.Linear(3, 2), WeightAverage("ema", decay=0.3)
+    model, average, expected = nn.Linear(3, 2), WeightAverage("ema", decay=0.3), torch.zeros(2, 3)
     average.attach(model, None)
     for step, weight in path_of(model, 8):
         average.update(model, step)
         keep = [0, 2 / 11, 3 / 12, 0.3, 0.3, 0.3, 0.3, 0.3][step - 1]  # 4/13 would be more than the decay
-        expected = weight if step == 1 else keep * expected + (1 - keep) * weight
+        expected = keep * expected + (1 - keep) * weight
         torch.testing.assert_close(average.weights(model).weight, expected)
 
 

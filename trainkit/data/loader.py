@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from threading import Thread
 from typing import Any
 
 import torch
@@ -65,7 +67,7 @@ class Loader:
         self.pin_memory = bool(worker_options.pop("pin_memory", False)) and torch.cuda.is_available()
         self._key = fold(seed, "data")
         self._fetch = _Fetch(dataset, collate_fn, fold(self._key, "sample"))
-        self._order = _Order(self)
+        self._order = _Order()
         self._workers: DataLoader[Any] | None = None
         self._worker_options = worker_options
         self._epoch = 0
@@ -113,22 +115,23 @@ class Loader:
                 generator=torch.Generator(),  # so that starting workers draws nothing from the global generator
                 **self._worker_options,
             )
-        self._order.epoch, self._order.start = epoch, start
+        self._order.epoch, self._order.batches = epoch, self.indices(epoch, start)
         return iter(self._workers)
 
 
 class _Order:
-    """The batch sampler of the workers: tells them the epoch along with each batch's indices."""
+    """The batch sampler of the workers: tells them the epoch along with each batch's indices.
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader, self.epoch, self.start = loader, 0, 0
+    It does not know the loader: in a reference cycle the queues would go before the workers are told to end.
+    """
 
-    def __len__(self) -> int:
-        return len(self._loader) - self.start
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.batches: Iterator[Tensor] = iter(())
 
-    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        epoch = self.epoch
-        return ((epoch, indices) for indices in self._loader.indices(epoch, self.start))
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        epoch = self.epoch  # as arrays, which go through a queue as bytes; a tensor would take a file descriptor
+        return ((epoch, indices.numpy()) for indices in self.batches)
 
 
 class _Fetch(Dataset[Any]):
@@ -143,10 +146,11 @@ class _Fetch(Dataset[Any]):
         self._getitems = getattr(dataset, "__getitems__", None) if hasattr(inner, "__getitems__") else None
         self._streams = Streams()
 
-    def __getitems__(self, tagged: tuple[int, Tensor]) -> Any:
+    def __getitems__(self, tagged: tuple[int, Any]) -> Any:
         epoch, indices = tagged
         if self._tensors is not None:
-            return tuple(tensor.index_select(0, indices.to(tensor.device)) for tensor in self._tensors)
+            chosen = torch.as_tensor(indices)
+            return tuple(tensor.index_select(0, chosen.to(tensor.device)) for tensor in self._tensors)
         seed, key, numbers = self._streams.seed, fold(self._key, epoch), indices.tolist()
         if self._getitems is not None:
             seed(fold(key, numbers[0]))
@@ -161,10 +165,19 @@ class _Fetch(Dataset[Any]):
 
 def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
     """Leave signals to the main process: a Ctrl-C reaches the workers too, and they must finish their batches."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none; there a SIGTERM to the whole group ends the workers at once
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_with_the_main_process, daemon=True).start()
     if then is not None:
         then(worker)
+
+
+def _end_with_the_main_process() -> None:
+    """Obey a SIGTERM of the main process, which sends one to workers that are left when it exits; ignore others."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -208,6 +221,7 @@ def _foreign(loader: Any, epoch: int, start: int, key: int) -> Iterator[Any]:
             return
         if number >= start:
             yield batch
+        del batch  # its memory is free for the next one
 
 
 def train_windows(
