@@ -62,7 +62,7 @@ class Evaluator:
         self.loggers: list[Logger] = list(loggers)
         self.counters = Counters()
         self.metrics: dict[str, float] = {}
-        self._loader_key = fold(seed, "loader")
+        self._loader_key, self._step_key = fold(seed, "loader"), fold(seed, "step")
         self.to_device, self._streams, self._interrupt = mover(self.device), Streams(self.device), Interrupt()
 
     def eval_step(self, model: nn.Module, batch: Any) -> Output:
@@ -155,6 +155,11 @@ class Evaluator:
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Return the context of an evaluation step; entered for each, so that a data set never caches its tensors."""
         return torch.inference_mode() if self.settings.inference_mode else torch.no_grad()
+
+    @final
+    def key_batch(self, number: int) -> None:
+        """Let the next draws be those of training batch ``number`` of this epoch; ``fit`` does so for each window."""
+        self._streams.seed(fold(self._step_key, self.counters.epoch, number))
 
     @final
     def log(self, values: dict[str, float], axis: Axis = "step") -> None:

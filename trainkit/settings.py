@@ -109,6 +109,7 @@ class Settings:
                 limit_val_batches=n,
                 limit_test_batches=n,
                 num_sanity_val_steps=0,
+                val_check_interval=1.0,
                 log_every_n_steps=1,
             )
         if self.max_epochs is None and self.max_steps is None and self.max_time is None:

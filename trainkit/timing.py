@@ -124,6 +124,10 @@ class Cadence:
             interval = length.value
         elif isinstance(interval, int):
             self._batches = interval
+            if batches is not None and interval > batches:
+                raise ConfigError(
+                    f"trainer.val_check_interval={interval}: an epoch has {batches} batches; 1.0 is its end"
+                )
         self._after_epoch = not self._steps and not self._batches and interval >= 1.0
         if self._after_epoch and interval % 1:
             raise ConfigError(f"trainer.val_check_interval={interval:g} epochs: must be whole epochs, or less than one")

@@ -24,7 +24,6 @@ from trainkit.device import configured
 from trainkit.ending import Ending
 from trainkit.errors import ConfigError
 from trainkit.evaluator import Evaluator
-from trainkit.keys import fold
 from trainkit.loggers import Axis, JSONLines, Logger
 from trainkit.meters import StepMeter
 from trainkit.metrics import Metric
@@ -92,9 +91,9 @@ class Trainer(Evaluator):
         self.hooks = Hooks(self.callbacks.values())
 
         self.run_dir: Path | None = None
-        self.store: Store = NoStore()
+        self.store: Store = store or NoStore()
         if chosen.fast_dev_run:  # leaves no trace
-            self.loggers = []
+            self.loggers, self.store = [], NoStore()
         elif run_dir is not None:
             self.run_dir = Path(run_dir)
             self.loggers.insert(0, JSONLines(self.run_dir))
@@ -107,7 +106,7 @@ class Trainer(Evaluator):
         every_n_epochs = 0 if self.val_loader is None else chosen.check_val_every_n_epoch
         self._cadence = Cadence(chosen.val_check_interval, self.train_batches, self.meter.window, every_n_epochs)
         self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
-        self._step_key, self._started, self._improved = fold(seed, "step"), perf_counter(), False
+        self._started, self._improved = perf_counter(), False
         self.averaging.attach(self.model, self.steps_per_epoch)
         if chosen.compile:
             self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)
@@ -127,6 +126,7 @@ class Trainer(Evaluator):
             while not self.ending.reached(counters, self.seconds):
                 self.hooks.epoch_start(self)
                 for window in self._windows():
+                    self.key_batch(counters.batch)
                     output = self.train_step(window)
                     counters.batch += len(window)
                     counters.total_batches += len(window)
@@ -156,7 +156,8 @@ class Trainer(Evaluator):
         counters, settings = self.counters, self.settings
         counts: list[Any] = []
         for number, batch in enumerate(window, counters.batch):
-            self._streams.seed(fold(self._step_key, counters.epoch, number))
+            if number > counters.batch:
+                self.key_batch(number)
             with self.precision.autocast():
                 output = self.objective(self.model, self.to_device(batch))
             counts.append(output.count)

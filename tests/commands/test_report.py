@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shlex
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 import trainkit
-from trainkit.commands.report import Report, banner, model_table
+from trainkit.commands.report import Report, banner, model_table, program
 
 ANSI = re.compile(r"\x1b\[")
 
 
 @pytest.fixture
-def answer(line) -> Any:
+def answer(line, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # where this environment is not activated
     given = line("recipe=mlp", "trainer.max_epochs=2", "model.hidden=[32, 16]", "run_dir=my run")
     assert (given.code, given.err) == (0, "")
     return given
@@ -56,13 +58,23 @@ def test_the_final_table_says_how_it_ended_and_with_what(answer) -> None:
         "test/accuracy",
         f"{metrics['test/accuracy']:.4f}",
     ]
-    assert shlex.split(said["look"]) == ["tensorboard", "--logdir", "my run"]
+    assert shlex.split(said["look"]) == [str(Path(sys.executable).with_name("tensorboard")), "--logdir", "my run"]
 
 
 def test_the_command_to_evaluate_gives_the_same_test(answer, line) -> None:
     words = shlex.split(rows(answer.out)["evaluate"])
-    assert words[:3] == ["python", "-m", "trainkit"]
+    assert words[:3] == [sys.executable, "-m", "trainkit"]
     assert line(*words[3:]).out.split() == rows(answer.out)["test"].split()
+
+
+def test_programs_are_named_as_this_shell_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    python = Path(sys.executable)
+    monkeypatch.setenv("PATH", "")
+    assert program(python.name) == shlex.quote(str(python))
+    monkeypatch.chdir(python.parent.parent)
+    assert program(python.name) == str(Path(python.parent.name) / python.name)
+    monkeypatch.setenv("PATH", str(python.parent))
+    assert program(python.name) == python.name
 
 
 def test_the_command_to_resume_goes_on_for_longer(answer, line) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -102,9 +103,20 @@ def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seco
     if trainer.run_dir is not None:
         rest = [o for o in overrides if not o.startswith(("run_dir=", "resume="))]
         if any(isinstance(logger, TensorBoard) for logger in trainer.loggers):
-            rows["look"] = f"tensorboard --logdir {shlex.quote(str(trainer.run_dir))}"
+            rows["look"] = f"{program('tensorboard')} --logdir {shlex.quote(str(trainer.run_dir))}"
         if trainer.store.best.is_file():
-            rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"])
+            rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"], program("python"))
         if trainer.store.last.is_file():
-            rows["resume"] = command("train", [*rest, f"run_dir={trainer.run_dir}", "resume=auto"])
+            again = [*rest, f"run_dir={trainer.run_dir}", "resume=auto"]
+            rows["resume"] = command("train", again, program("python"))
     report.rows(rows)
+
+
+def program(name: str) -> str:
+    """Return what a shell in this folder calls ``name`` of this environment by: its path where it is not activated."""
+    here = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).absolute() == here:
+        return name
+    inside = here.is_relative_to(Path.cwd())
+    return shlex.quote(str(here.relative_to(Path.cwd()) if inside else here))

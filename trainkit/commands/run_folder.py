@@ -86,14 +86,14 @@ def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> d
     return summary
 
 
-def command(name: str, overrides: Sequence[str]) -> str:
+def command(name: str, overrides: Sequence[str], python: str = "python") -> str:
     """Return a command line that a shell takes, with the values of secrets masked."""
     shown = []
     for override in overrides:
         key, equals, _ = override.partition("=")
         secret = equals and any(word in key.lower().rsplit(".", 1)[-1] for word in SECRETS)
         shown.append(shlex.quote(f"{key}=***" if secret else override))
-    return " ".join(["python -m trainkit", *([] if name == "train" else [name]), *shown])
+    return " ".join([f"{python} -m trainkit", *([] if name == "train" else [name]), *shown])
 
 
 def versions() -> dict[str, str]:
