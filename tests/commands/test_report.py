@@ -67,8 +67,9 @@ def test_the_command_to_evaluate_gives_the_same_test(answer, line) -> None:
     assert line(*words[3:]).out.split() == rows(answer.out)["test"].split()
 
 
-def test_programs_are_named_as_this_shell_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_are_named_as_this_shell_finds_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     python = Path(sys.executable)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
     assert program(python.name) == shlex.quote(str(python))
     monkeypatch.chdir(python.parent.parent)
