@@ -12,6 +12,10 @@ UNITS = {"ep": "ep", "st": "st", "s": "s", "sec": "s", "min": "s", "h": "s", "d"
 SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+AXES = {"ep": 0, "st": 1, "s": 2}
+"""Which field of a :class:`Moment` counts a unit."""
+
+
 class Moment(NamedTuple):
     """A point of a run on its three axes."""
 
@@ -32,8 +36,7 @@ class Duration:
 
     def count(self, moment: Moment) -> int:
         """Return how many whole durations fit between the start of the run and ``moment``."""
-        axis = {"ep": moment.epochs, "st": moment.steps, "s": moment.seconds}[self.unit]
-        return int(axis / self.value + 1e-9)
+        return int(moment[AXES[self.unit]] / self.value + 1e-9)
 
     def steps(self, steps_per_epoch: int | None) -> int:
         """Return the duration in optimizer steps.
