@@ -57,7 +57,7 @@ pip_install() {
 # prepare EXTRA makes sure that .venv holds the project with that extra, '' for none. What was installed is remembered as a copy of
 # pyproject.toml and the place of the checkout, so that a change of either installs again.
 prepare() {
-    local extra=$1 stamp wanted
+    local extra=$1 stamp wanted old
     stamp=$venv/installed-${extra:-core}
     wanted="$root"$'\n'"$(<"$root/pyproject.toml")"
     is_prepared "$stamp" "$wanted" && return
@@ -71,7 +71,9 @@ prepare() {
     if ! is_prepared "$stamp" "$wanted"; then
         make_venv
         say "installing${extra:+ with the $extra extra} into .venv (minutes at first; pip's log is $log)"
-        rm -f -- "$venv"/installed-*
+        for old in "$venv"/installed-*; do # those of another pyproject.toml or place
+            if [ -f "$old" ] && [ "$(<"$old")" != "$wanted" ]; then rm -- "$old"; fi
+        done
         pip_install "$root${extra:+[$extra]}"
         printf '%s\n' "$wanted" >"$stamp"
         [ -z "$extra" ] || printf '%s\n' "$wanted" >"$venv/installed-core"
