@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,29 @@ import torch
 from torch import nn
 
 import trainkit
+from trainkit.config.compose import read_line
 
 README = Path(__file__).parent.parent / "README.md"
+
+
+def console_lines() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    return re.findall(r"^\$ python -m trainkit (recipe=.*|eval .*|--config-dir .*)$", "\n".join(blocks), re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", console_lines())
+def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    mine = re.search(r"```yaml\n(_target_: my_package.Net.*?)```", README.read_text(), re.DOTALL)
+    assert mine is not None
+    (tmp_path / "configs" / "model" / "net.yaml").write_text(mine[1])
+    line = read_line([word for word in shlex.split(text, comments=True) if word != "eval"])
+    sweep = "-m" in line.flags  # of which the first run is composed
+    overrides = [re.sub(r",.*", "", o) if sweep else o for o in line.overrides]
+    config = trainkit.compose(None, *overrides, config_dir=line.config_dir)
+    assert config.model._target_
+    assert config.name == "mlp"
 
 
 @pytest.fixture(scope="module")

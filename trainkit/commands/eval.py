@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     config = compose(None, *line.overrides, config_dir=line.config_dir)
     if config.resume is None:
         raise ConfigError("eval needs weights: resume=RUN_FOLDER or resume=CHECKPOINT")
-    parts = build_parts(config, None)
+    parts = build_parts(config)
     loader = parts.loader("test") or parts.loader("val")
     if loader is None:
         raise ConfigError("eval needs data: this config has neither a test nor a validation set")

@@ -58,7 +58,7 @@ def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None 
     started = perf_counter()
     run_dir = None if config.trainer.fast_dev_run else sweep_folder or config.run_dir
     checkpoint = _checkpoint(config.resume, run_dir)
-    parts = build_parts(config, None)
+    parts = build_parts(config)
     if not config.trainer.fast_dev_run:
         parts.run_dir = run_folder.create(run_dir, config.name)
         run_folder.write_config(parts.run_dir, to_yaml(config), overrides)

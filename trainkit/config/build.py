@@ -28,8 +28,6 @@ from trainkit.timing import duration
 from trainkit.trainer import Trainer
 
 LOADER_KEYS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory")
-
-
 OPTIONAL = ("schedule", "averaging", "callbacks", "loggers", "checkpoint", "metrics")
 """Groups that the command line may leave out: ``~averaging``."""
 
@@ -60,7 +58,7 @@ class Parts:
         return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, **options)
 
 
-def build_parts(config: DictConfig, run_dir: Path | None) -> Parts:
+def build_parts(config: DictConfig, run_dir: Path | None = None) -> Parts:
     """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed."""
     values: dict[str, Any] = {group: {} for group in OPTIONAL} | plain(config)
     for name in ("model", "data", "objective", "optimizer"):
@@ -183,10 +181,7 @@ def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
 def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings, batches: int) -> Schedule | None:
     if not node or not node.get("scheduler"):
         return None
-    interval, warmup = (
-        node.get("interval", "step"),
-        node.get("warmup") or 0,
-    )  # a schedule of one's own may leave them out
+    interval, warmup = node.get("interval", "step"), node.get("warmup") or 0  # one's own may leave them out
     per_epoch, total = settings.steps_per_epoch(batches), settings.total_steps(batches)
     units = total if interval == "step" or not total or not per_epoch else -(-total // per_epoch)
     target = _target(node["scheduler"], "schedule.scheduler")
