@@ -15,11 +15,11 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 
 # A unit (a file or folder of trainkit/) imports its own layer and those above it in this list, never those below.
 LAYERS = (
-    {"device", "distributed", "ending", "errors", "keys", "meters", "objectives", "precision"}
-    | {"settings", "signals", "state", "timing"},
+    {"device", "distributed", "ending", "errors", "keys", "locks", "meters"}
+    | {"nonfinite", "objectives", "precision", "provenance", "settings", "signals", "state", "timing"},
     {"checkpoint", "data", "loggers", "metrics", "optim"},
     {"callbacks", "diagnostics"},
-    {"evaluator", "trainer"},
+    {"checkpointed", "evaluator", "failures", "trainer"},
     {"config"},
     {"commands"},
     {"__main__"},

@@ -11,22 +11,23 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# One process that imports torch once and forks each run from there: forty runs in seconds. Nothing has computed
+# One process that imports torch once and forks each run from there: a hundred runs in a minute. Nothing has computed
 # anything, and no thread was started, before it forks.
 DRIVER = '''
-import json, os, random, signal, sys
+import json, os, random, signal, sys, traceback
 from pathlib import Path
 
 import numpy, torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from trainkit import Callback, Loader, Trainer, checkpoint, supervised
-from trainkit.checkpoint import Store
+from trainkit import Callback, Loader, Trainer, supervised
+from trainkit.checkpoint import Store, newest, read
 from trainkit.optim import WeightAverage
 
 STEPS = 24
-BEFORE, AFTER = "before a rename", "after a rename"
+CALLS = {name: getattr(os, name) for name in ("write", "fsync", "replace", "symlink", "unlink")}
+MOMENTS = ["gradients", "step", "validation", "epoch", "at a byte of a save", "before a call of a save", "after it"]
 
 
 class Augmented(torch.utils.data.Dataset):
@@ -42,47 +43,78 @@ class Augmented(torch.utils.data.Dataset):
         return self.inputs[index] + torch.randn(6) * numpy.random.rand() + random.random(), self.targets[index]
 
 
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Dies(Callback):
-    """Ends this process at a moment of a step, as the machine would."""
+    """Ends this process at a moment of a step, or of the save after it, as the machine would."""
 
-    def __init__(self, step, moment):
-        self.step, self.moment = step, moment
+    def __init__(self, step, moment, number):
+        self.step, self.moment, self.number = step, moment, number
 
-    def die(self, trainer, moment):
+    def at(self, trainer, moment):
         if moment == self.moment and trainer.counters.step >= self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
+
+    def on_fit_start(self, trainer):
+        self.arm(trainer)
 
     def on_gradients(self, trainer):
-        self.die(trainer, "gradients")
+        self.at(trainer, "gradients")
 
     def on_step_end(self, trainer, output):
-        self.die(trainer, "step")
-        if self.moment in (BEFORE, AFTER) and trainer.counters.step >= self.step:
-            rename, late = os.replace, self.moment == AFTER
-
-            def replace(source, target):
-                if late:
-                    rename(source, target)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            os.replace = replace
+        self.at(trainer, "step")
+        self.arm(trainer)
 
     def on_validation_end(self, trainer, metrics):
-        self.die(trainer, "validation")
+        self.at(trainer, "validation")
 
     def on_epoch_end(self, trainer):
-        self.die(trainer, "epoch")
+        self.at(trainer, "epoch")
 
     def on_fit_end(self, trainer):
-        self.die(trainer, "end")
+        self.at(trainer, "end")
+
+    def arm(self, trainer):
+        """Stand between the store and the file system."""
+        if not self.moment.endswith(("save", "it")) or trainer.counters.step < self.step or os.write != CALLS["write"]:
+            return
+        if self.moment == "at a byte of a save":
+            os.write = self.torn
+        else:
+            for name, call in CALLS.items():
+                setattr(os, name, self.counted(call, self.moment == "after it"))
+
+    def torn(self, descriptor, data):
+        """Write as far as the byte at which the machine stops."""
+        if descriptor > 2:
+            written = CALLS["write"](descriptor, data[: self.number])
+            self.number -= written
+            if self.number <= 0:
+                die()
+            return written
+        return CALLS["write"](descriptor, data)
+
+    def counted(self, call, late):
+        def function(*arguments, **named):
+            self.number -= 1
+            if self.number < 0 and not late:
+                die()
+            result = call(*arguments, **named)
+            if self.number < 0:
+                die()
+            return result
+
+        return function
 
 
-def run(folder, *callbacks):
+def run(folder, background, by_name, *callbacks):
     """What a user's script does: go on if there is something to go on from, and train."""
     torch.manual_seed(7)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 3))
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
-    store = Store(folder / "checkpoints", every="5st")
+    store = Store(folder / "checkpoints", every="5st", background=background)
     loader = Loader(Augmented(), 5, shuffle=True)
     trainer = Trainer(
         model, supervised(nn.CrossEntropyLoss()), optimizer, loader, Loader(Augmented(), 20),
@@ -90,9 +122,19 @@ def run(folder, *callbacks):
         callbacks={"dies": callback for callback in callbacks}, store=store, run_dir=folder, max_steps=STEPS,
         val_check_interval=3, log_every_n_steps=2, gradient_clip_val=1.0, device="cpu",
     )
-    if store.last.exists():
-        trainer.resume(folder)
+    there = (store.last if store.last.exists() else None) if by_name else newest(store.folder)
+    if there is not None:
+        trainer.resume(there)
     trainer.fit()
+
+
+def loads(folder):
+    """Read what the names of the last and the best checkpoint lead to, by our reader and by torch's own."""
+    for name in ("last", "best"):
+        link = folder / "checkpoints" / f"{name}.ckpt"
+        if link.is_symlink():
+            ours, theirs = read(link), torch.load(link, weights_only=True)
+            assert ours["counters"] == theirs["counters"]
 
 
 def forked(function, *arguments):
@@ -104,7 +146,10 @@ def forked(function, *arguments):
         try:
             function(*arguments)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -113,16 +158,24 @@ import torch._dynamo  # which each optimizer imports: once here, not in each chi
 
 home = Path(sys.argv[1])
 draw = random.Random(0)
-moments = ["gradients", "step", "validation", "epoch", BEFORE, AFTER]
-plan = [(draw.randrange(STEPS), moments[number % len(moments)]) for number in range(19)] + [(0, "end")]
-assert forked(run, home / "unbroken") == 0
-for number, (step, moment) in enumerate(plan):
-    folder = home / str(number)
-    codes = [forked(run, folder, Dies(step, moment)), forked(run, folder)]
-    print(json.dumps({"folder": str(folder), "step": step, "moment": moment, "codes": codes}), flush=True)
+assert forked(run, home / "unbroken", False, False) == 0
+size = (home / "unbroken" / "checkpoints" / "last.ckpt").stat().st_size
+for number in range(int(sys.argv[2])):
+    step, moment = draw.randrange(STEPS - 4), MOMENTS[number % len(MOMENTS)] if number else "end"
+    folder, background = home / str(number), number % 2 == 1
+    dies = Dies(step, moment, draw.randrange(1, size) if moment == "at a byte of a save" else draw.randrange(16))
+    killed, checkpoints = forked(run, folder, background, False, dies), folder / "checkpoints"
+    left = {
+        "last": (checkpoints / "last.ckpt").is_symlink(),
+        "loads": forked(loads, folder),
+        "torn": [path.stat().st_size for path in checkpoints.glob(".tmp-*.ckpt") if not path.is_symlink()],
+        "size": size,
+    }
+    codes = [killed, forked(run, folder, background, number % 3 == 0)]
+    print(json.dumps({"folder": str(folder), "step": step, "moment": moment, "codes": codes, **left}), flush=True)
 '''
 
-NOT_OF_THE_RUN = {"seconds", "time", "train/samples_per_second", "callbacks.dies"}
+NOT_OF_THE_RUN = {"seconds", "time", "train/samples_per_second", "callbacks.dies", "parts", "about"}
 
 
 def plain(value: object) -> object:
@@ -144,18 +197,23 @@ def outcome(folder: Path) -> object:
     )
 
 
-def test_twenty_kills_twenty_identical_endings(tmp_path: Path) -> None:
+def test_fifty_kills_fifty_identical_endings(tmp_path: Path) -> None:
+    """Killed at a random moment, also at a random byte or call of a save, and started again: the same bits."""
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
-    result = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, timeout=110)
+    result = subprocess.run([sys.executable, script, tmp_path, "56"], capture_output=True, text=True, timeout=110)
     assert result.returncode == 0, result.stderr
     runs = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(runs) == 20
+    assert len(runs) == 56
     expected = outcome(tmp_path / "unbroken")
     for run in runs:
-        assert run["codes"] == [-signal.SIGKILL, 0], run
+        assert run["codes"] == [-signal.SIGKILL, 0], (run, result.stderr)
+        assert run["loads"] == 0, (run, result.stderr)
         assert outcome(Path(run["folder"])) == expected, run
         assert not list(Path(run["folder"]).rglob(".tmp-*")), run
+    assert sum(run["last"] for run in runs) > 35, "most kills must find a checkpoint to go on from"
+    torn = [run for run in runs if any(0 < size < run["size"] for size in run["torn"])]
+    assert len(torn) >= 6, "kills at a byte must leave files cut off"
 
 
 COMMAND = [sys.executable, "-m", "trainkit", "recipe=mlp", "trainer.max_epochs=100", "resume=auto", "loggers={}"]

@@ -11,11 +11,11 @@ from trainkit.settings import Settings, limited
 
 NUMBERS = {"max_epochs": 0, "min_epochs": 0, "max_steps": 0, "accumulate_grad_batches": 1, "check_val_every_n_epoch": 1}
 NUMBERS |= {"limit_train_batches": 0, "limit_val_batches": 0, "limit_test_batches": 0, "overfit_batches": 0}
-NUMBERS |= {"fast_dev_run": 0, "num_sanity_val_steps": 0, "log_every_n_steps": 1, "threads": 1}
-POSITIVE = ("gradient_clip_val", "val_check_interval")
+NUMBERS |= {"fast_dev_run": 0, "num_sanity_val_steps": 0, "log_every_n_steps": 1, "threads": 1, "nonfinite_limit": 1}
+POSITIVE = ("gradient_clip_val", "val_check_interval", "grace_period")
 SWITCHES = ("inference_mode", "deterministic", "detect_anomaly")
 CHOICES = {"strategy": ["auto"], "precision": ["fp32", "bf16", "fp16"]}
-CHOICES |= {"gradient_clip_algorithm": ["norm", "param_norm", "value"]}
+CHOICES |= {"gradient_clip_algorithm": ["norm", "param_norm", "value"], "on_nonfinite": ["stop", "skip", "rollback"]}
 SHARES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches", "val_check_interval")
 OTHERS = ("max_time", "device", "compile")
 

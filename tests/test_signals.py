@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
-from trainkit.signals import CAUGHT, Interrupt
+from trainkit.signals import SAVING, STOPPING, Interrupt, Interrupted, held_back
 
 
 def send(number):
@@ -15,7 +16,7 @@ def send(number):
 
 
 def handlers():
-    return [signal.getsignal(number) for number in CAUGHT]
+    return [signal.getsignal(number) for number in (*STOPPING, SAVING)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -67,3 +68,113 @@ def test_another_thread_catches_nothing():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_hang_up_is_a_signal_too_unless_it_is_ignored():
+    with Interrupt() as interrupt:
+        send(signal.SIGHUP)
+        assert interrupt.received is signal.SIGHUP
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interrupt() as interrupt:
+            send(signal.SIGHUP)
+            assert interrupt.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_user_signal_asks_for_a_save_and_stops_nothing():
+    asked = []
+    interrupt = Interrupt()
+    interrupt.save = lambda: asked.append(1)
+    with interrupt:
+        send(signal.SIGUSR1)
+        send(signal.SIGUSR1)
+        assert (asked, interrupt.received) == ([1, 1], None)
+
+
+def test_the_grace_ends_like_a_second_signal():
+    def never_end():
+        with Interrupt(grace=0.2):
+            send(signal.SIGTERM)
+            time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        never_end()
+
+
+def test_no_grace_is_left_running():
+    with Interrupt(grace=0.2):
+        send(signal.SIGTERM)
+    time.sleep(0.5)  # a timer that was left would kill this process
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+class Slow:
+    """Gives two items at once and then makes one wait."""
+
+    def __init__(self, number):
+        self.number, self.given = number, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.given += 1
+        if self.given > 2:
+            send(self.number)
+            time.sleep(60)
+        return self.given
+
+
+def test_a_signal_ends_the_wait_for_a_batch():
+    with Interrupt() as interrupt:
+        assert list(interrupt.waits(Slow(signal.SIGTERM))) == [1, 2]
+        assert interrupt.received is signal.SIGTERM
+        assert list(interrupt.waits(iter([1]))) == []  # nothing more is fetched
+
+
+def test_a_signal_outside_the_wait_lets_the_step_finish():
+    with Interrupt() as interrupt:
+        waiting = interrupt.waits(iter([1, 2, 3]))
+        assert next(waiting) == 1
+        send(signal.SIGINT)  # in the middle of a step
+        assert list(waiting) == []
+
+
+def test_an_error_of_the_source_comes_through():
+    def broken():
+        yield 1
+        raise ValueError("broken")
+
+    with Interrupt() as interrupt, pytest.raises(ValueError, match="broken"):
+        list(interrupt.waits(broken()))
+
+
+def test_a_section_is_finished_before_the_wait_is_given_up():
+    done = []
+
+    def starting():
+        with held_back(), held_back():
+            send(signal.SIGTERM)
+            done.append("started")
+        done.append("never")
+        yield 1
+
+    with Interrupt() as interrupt:
+        assert list(interrupt.waits(starting())) == []
+    assert done == ["started"]
+    with held_back():
+        pass  # nothing is left of the signal
+
+
+def test_a_forked_process_leaves_signals_to_the_main_one():
+    with Interrupt() as interrupt:
+        child = os.fork()
+        if child == 0:
+            try:
+                send(signal.SIGINT)
+                os._exit(7 if interrupt.received is None else 1)
+            except Interrupted:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

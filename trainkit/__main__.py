@@ -10,14 +10,19 @@ import traceback
 from io import TextIOWrapper
 from types import FrameType
 
+from trainkit.signals import EXIT_CODES, SAVING, STOPPING
+
 LINE, LINES = 500, 8
 """Characters of a line and lines of a message that are shown."""
 
 
 def main() -> None:
     """Run the command line and exit with the contract's code: 0, 1 failed, 2 config, 130 SIGINT, 143 SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # before torch is imported: a fit replaces them by its own
-        signal.signal(number, _leave)
+    for number in STOPPING:  # before torch is imported: a fit replaces them by its own
+        if signal.getsignal(number) is not signal.SIG_IGN or number != getattr(signal, "SIGHUP", None):  # nohup
+            signal.signal(number, _leave)
+    if SAVING is not None:
+        signal.signal(SAVING, signal.SIG_IGN)  # there is nothing to save yet
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of ASCII gets question marks, not the end of the run
@@ -31,7 +36,7 @@ def main() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise SystemExit(EXIT_CODES[signal.Signals(number).name])
 
 
 def _run(arguments: list[str]) -> int:
@@ -48,12 +53,30 @@ def _run(arguments: list[str]) -> int:
             print(f"trainkit: {_brief(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as second:  # a signal while the first one was still being seen to
-        return 143 if str(second) == "SIGTERM" else 130
+        return EXIT_CODES.get(str(second), 130)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an error of the user's own, or ours
+        if debug:
+            traceback.print_exc()
+        else:
+            print(f"trainkit: {_told(error)}", file=sys.stderr)
+        return 1
+
+
+def _told(error: Exception) -> str:
+    """Return an error of the user's own code: what, where in the training, and the user's frames alone."""
+    from trainkit.data.frames import user_frames
+
+    what = "".join(traceback.format_exception_only(error)).strip()
+    hint = "(TRAINKIT_DEBUG=1 shows all frames)"
+    return "\n".join(part for part in (_brief(what), user_frames(error.__traceback__), hint) if part)
 
 
 def _brief(text: str) -> str:
-    """Return what fits a screen of a message; torch lists every weight that does not fit."""
-    lines = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in text.splitlines()]
+    """Return what fits a screen of a message, escaping what a file's names would do to a terminal."""
+    shown = ["".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in text.rstrip("\n").split("\n")]
+    lines = [line if len(line) <= LINE else f"{line[:LINE]} ..." for line in shown]
     return "\n".join(lines[:LINES] + ["... (TRAINKIT_DEBUG=1 shows all)"] * (len(lines) > LINES))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainkit.errors import ConfigError, TrainingError
 from trainkit.settings import Settings
 from trainkit.signals import Interrupt
 from trainkit.state import Counters
@@ -33,7 +34,11 @@ class Ending:
 
     def fail(self, error: BaseException) -> None:
         """Note the error that ended the run."""
-        self.status, self.reason = "failed", f"{type(error).__name__}: {error}"
+        if isinstance(error, KeyboardInterrupt):
+            self.status, self.reason = "preempted", str(error) or "SIGINT"
+        else:
+            name = "" if isinstance(error, ConfigError | TrainingError) else f"{type(error).__name__}: "
+            self.status, self.reason = "failed", f"{name}{error}"
 
     def reached(self, counters: Counters, seconds: float) -> bool:
         """Say whether the run is over, and note why."""

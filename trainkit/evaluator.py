@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
@@ -10,11 +11,12 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from trainkit.data.loader import batches, length
+from trainkit.checkpoint.weights import evaluated, load
+from trainkit.data import as_source, length
 from trainkit.device import mover, pick
 from trainkit.errors import ConfigError
 from trainkit.keys import Streams, fold
-from trainkit.loggers import Axis, Logger
+from trainkit.loggers import Axis, Logger, Loggers
 from trainkit.meters import read_scalars
 from trainkit.metrics import Metric, default_metrics
 from trainkit.metrics import read as read_metrics
@@ -24,6 +26,8 @@ from trainkit.precision import Precision
 from trainkit.settings import Settings, limited
 from trainkit.signals import Interrupt
 from trainkit.state import Counters
+
+log = logging.getLogger("trainkit")
 
 
 class Evaluator:
@@ -59,11 +63,17 @@ class Evaluator:
         self.precision = Precision(settings.precision, self.device)
         usual = default_metrics(getattr(objective, "kind", None), getattr(objective, "ignore_index", -100))
         self.eval_metrics = usual if metrics is None else dict(metrics)
-        self.loggers: list[Logger] = list(loggers)
+        self.warnings: list[str] = []
+        """What went wrong on the way without ending the run."""
+        self.loggers = Loggers(loggers, self.warnings)
         self.counters = Counters()
         self.metrics: dict[str, float] = {}
         self._loader_key, self._step_key = fold(seed, "loader"), fold(seed, "step")
-        self.to_device, self._streams, self._interrupt = mover(self.device), Streams(self.device), Interrupt()
+        self.to_device, self._streams, self._interrupt = (
+            mover(self.device),
+            Streams(self.device),
+            Interrupt(settings.grace_period),
+        )
 
     def eval_step(self, model: nn.Module, batch: Any) -> Output:
         """Return the objective's output for a batch on the device, without gradients; override it as ``train_step``."""
@@ -87,7 +97,7 @@ class Evaluator:
         """
         results = []
         with self.evaluating() as model:
-            for batch in batches(loader, 0, 0, self._loader_key):
+            for batch in as_source(loader, self._loader_key).batches(0, 0):
                 pair = isinstance(batch, tuple | list) and len(batch) == 2
                 with self.without_gradients(), self.precision.autocast():
                     batch = self.to_device(batch[0] if type(batch) in (tuple, list) and len(batch) == 1 else batch)
@@ -104,24 +114,39 @@ class Evaluator:
         for metric in self.eval_metrics.values():
             metric.reset()
         with self.evaluating() as model:
-            some = islice(batches(loader, 0, 0, self._loader_key), limited(length(loader), limit))
-            for number, batch in enumerate(some):
+            some = islice(as_source(loader, self._loader_key).batches(0, 0), limited(length(loader), limit))
+            for number, batch in enumerate(self._interrupt.waits(some)):
                 self._streams.seed(fold(self.seed, prefix, number))
                 with self.without_gradients():
                     output = self.eval_step(model, self.to_device(batch))
                     losses.append(output.loss)
                     counts.append(output.count)
-                    for metric in self.eval_metrics.values():
-                        metric.update(output.predictions, output.targets)
-                if self._interrupt.received:
-                    return {}
+                    for name, metric in tuple(self.eval_metrics.items()):
+                        with self._spared(name):
+                            metric.update(output.predictions, output.targets)
+        if self._interrupt.received:
+            return {}
         if not losses:
             raise ConfigError(f"there is nothing to evaluate under {prefix!r}: the loader gave no batch")
         weights = read_scalars(counts)  # host-device sync
         weighted = sum(loss * n for loss, n in zip(read_scalars(losses), weights, strict=True) if n)
-        values = {f"{prefix}/loss": weighted / max(sum(weights), 1e-12), **read_metrics(self.eval_metrics, prefix)}
+        values = {f"{prefix}/loss": weighted / max(sum(weights), 1e-12)}
+        for name, metric in tuple(self.eval_metrics.items()):
+            with self._spared(name):
+                values |= read_metrics({name: metric}, prefix)
         self.metrics.update(values)
         return values
+
+    @contextmanager
+    def _spared(self, name: str) -> Iterator[None]:
+        """Switch off a metric that fails once the training has begun, which is worth more; before that it raises."""
+        try:
+            yield
+        except Exception as error:
+            if not self.counters.total_batches:
+                raise
+            del self.eval_metrics[name]
+            self.warn(f"the metric {name} failed and is switched off: {type(error).__name__}: {error}")
 
     @contextmanager
     def evaluating(self) -> Iterator[nn.Module]:
@@ -143,14 +168,7 @@ class Evaluator:
         Raises:
             ConfigError: If they do not fit the model.
         """
-        weights = state["model"]
-        averaged = {name.removeprefix("module."): value for name, value in state["averaging"].items()}
-        if averaged.pop("n_averaged", 0):
-            weights = averaged
-        try:
-            self.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ConfigError(f"the checkpoint's weights do not fit the model: {error}") from None
+        load(self.model, evaluated(state))
 
     def without_gradients(self) -> AbstractContextManager[Any]:
         """Return the context of an evaluation step; entered for each, so that a data set never caches its tensors."""
@@ -166,11 +184,14 @@ class Evaluator:
         """Send scalars by name to the loggers, as belonging to the present step or epoch."""
         self.metrics.update(values)
         self.counters.note_record()
-        for logger in self.loggers:
-            logger.log(values, self.counters, axis)
+        self.loggers.log(values, self.counters, axis)
 
     @final
     def close(self) -> None:
         """Let the loggers write out what they hold back; they may be used again."""
-        for logger in self.loggers:
-            logger.close()
+        self.loggers.close()
+
+    def warn(self, text: str) -> None:
+        """Tell of something that does not end the run; ``summary.json`` lists it too."""
+        self.warnings.append(text)
+        log.warning(text)

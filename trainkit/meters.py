@@ -57,6 +57,13 @@ class StepMeter:
         """Note the norm of a step's gradients before clipping, a scalar."""
         self._norms.append(norm)
 
+    def add_step(self, losses: list[Tensor], counts: list[Any], norm: Tensor | None) -> None:
+        """Note the batches of a step, and the norm of its gradients where it is known."""
+        self._losses += losses
+        self._counts += counts
+        if norm is not None:
+            self._norms.append(norm)
+
     def read(self, samples: int, step: int) -> dict[str, float]:
         """Return the means since the last reading and forget them. Synchronises.
 
@@ -112,6 +119,8 @@ class StepMeter:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._losses, self._counts = list(state_dict["losses"]), list(state_dict["counts"])
-        self._norms = list(state_dict["norms"])
+        losses, counts = list(state_dict["losses"]), list(state_dict["counts"])
+        if len(losses) != len(counts):
+            raise ValueError(f"it has {len(losses)} losses, but {len(counts)} counts of their targets")
+        self._losses, self._counts, self._norms = losses, counts, list(state_dict["norms"])
         self.epoch_sum, self.epoch_count = state_dict["epoch_sum"], state_dict["epoch_count"]

@@ -62,6 +62,13 @@ class Settings:
     num_sanity_val_steps: int = _setting(2, "Validation batches to try before the first step.", least=0)
     log_every_n_steps: int = _setting(50, "Log training scalars every so many steps.", least=1)
     inference_mode: bool = _setting(True, "Evaluate under inference_mode; false: no_grad, for models that need it.")
+    on_nonfinite: str = _setting(
+        "stop",
+        "On a NaN or infinite loss or gradient: end the run, leave the step out, or go back to the last checkpoint.",
+        choices=("stop", "skip", "rollback"),
+    )
+    nonfinite_limit: int = _setting(10, "Steps in a row that may be left out or gone back over.", least=1)
+    grace_period: float = _setting(25.0, "Seconds that SIGTERM leaves for the step and its checkpoint.", more_than=0)
     compile: bool | str = _setting(False, "true, or a mode of torch.compile such as max-autotune.")
     deterministic: bool = _setting(False, "Use deterministic kernels only; an operation without one raises.")
     detect_anomaly: bool = _setting(False, "Let autograd name the operation behind a NaN gradient; slow.")

@@ -1,18 +1,32 @@
-"""What a training run remembers: the Stateful protocol and the counters of the loop."""
+"""What a training run remembers: the Stateful protocol, the counters of the loop, and how each part gets its state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Iterable, Mapping
+from copy import copy, deepcopy
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
+import torch
+from torch import Tensor, nn
+
 from trainkit.errors import ConfigError, closest
+
+log = logging.getLogger(__name__)
+
+FIELDS = ("format", "about", "seed", "threads", "metrics", "parts")
+"""What stands in a checkpoint beside the parts."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Anything that a checkpoint can hold: modules, optimizers, schedules, callbacks."""
+    """Anything that a checkpoint can hold: modules, optimizers, schedules, callbacks.
+
+    ``load_state_dict`` may keep what it is given: it gets copies. One that copies by itself, as modules do, may say so
+    by a class attribute ``copies_state = True`` and gets tensors that are still mapped from the file.
+    """
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as tensors and plain Python types."""
@@ -43,6 +57,10 @@ class Counters:
     """Batches trained on in all."""
     seconds: float = 0.0
     """Time spent in ``fit``, over all resumes."""
+    nonfinite: int = 0
+    """Steps left out because their loss or gradients were not finite."""
+    nonfinite_in_a_row: int = 0
+    """Those of them since the last good step."""
     logged_step: int = -1
     """The step at which something was logged last."""
     logged: int = 0
@@ -62,7 +80,15 @@ class Counters:
         return asdict(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
+        """Restore every counter; one that is missing, unknown, or no such number is an error."""
+        known = {f.name: f.default for f in fields(self)}
+        if unknown := sorted(state_dict.keys() - known.keys()):
+            raise ValueError(f"there is no counter called {', '.join(unknown)}")
+        values = {name: field(state_dict, name, *{type(least), int}) for name, least in known.items()}
+        for name, value in values.items():
+            if not value >= known[name]:
+                raise ValueError(f"{name} is {value}, but at least {known[name]}")
+        for name, value in values.items():
             setattr(self, name, value)
 
 
@@ -95,6 +121,13 @@ class Best:
             near = closest(self.metric, list(metrics))
             raise ConfigError(f"monitor.metric={self.metric}: the run logs {', '.join(sorted(metrics))}.{near}")
 
+    def score(self, metrics: Mapping[str, float]) -> float | None:
+        """Return the monitored value as a score, the higher the better; None without one that is finite."""
+        value = metrics.get(self.metric)
+        if value is None or not isfinite(value):
+            return None
+        return value if self.mode == "max" else -value
+
     def _better(self, value: float, than: float) -> bool:
         return value < than if self.mode == "min" else value > than
 
@@ -103,17 +136,83 @@ class Best:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the record, unless the run now monitors another metric."""
-        if (state_dict["metric"], state_dict["mode"]) == (self.metric, self.mode):
-            self.value, self.epoch, self.step = state_dict["value"], state_dict["epoch"], state_dict["step"]
+        value = field(state_dict, "value", float, int, type(None))
+        epoch, step = field(state_dict, "epoch", int), field(state_dict, "step", int)
+        if (field(state_dict, "metric", str), field(state_dict, "mode", str)) == (self.metric, self.mode):
+            self.value, self.epoch, self.step = value, epoch, step
+
+
+def field(state: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """Return one field of a state.
+
+    Raises:
+        KeyError: If it is missing.
+        TypeError: If it is of none of the ``kinds``; a bool is no int.
+    """
+    value = state[name]
+    if kinds and type(value) not in kinds:
+        wanted = " or ".join(sorted("None" if kind is type(None) else kind.__name__ for kind in kinds))
+        raise TypeError(f"{name} is a {type(value).__name__}, not {wanted}")
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether two states hold the same values; tuples are lists, and a NaN equals a NaN."""
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        both = isinstance(one, Tensor) and isinstance(other, Tensor)
+        return both and one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other or (one != one and other != other))
+
+
+def kind(value: Any) -> str:
+    """Return what sort of value this is: numbers are one, lists and tuples are one."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return "list" if isinstance(value, list | tuple) else type(value).__name__
 
 
 def snapshot(parts: Mapping[str, Stateful]) -> dict[str, Any]:
-    """Return the state of each part by its name."""
-    return {name: part.state_dict() for name, part in parts.items()}
+    """Return the state of each part by its name, and their names, by which a loss is noticed."""
+    return {"parts": list(parts), **{name: part.state_dict() for name, part in parts.items()}}
+
+
+def require_whole(state: Mapping[str, Any], parts: Iterable[str]) -> None:
+    """Hold what a checkpoint has against what this run needs. New callbacks begin anew, former ones are forgotten.
+
+    Raises:
+        ConfigError: If a part or field is missing, or is one that this run does not have.
+    """
+    try:
+        there = field(state, "parts", list)
+        field(state, "seed", int)
+        field(state, "threads", int)
+        field(state, "metrics", dict)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"the checkpoint is not whole: {_told(error)}") from None
+    here = list(parts)
+    if strange := [name for name in there if not isinstance(name, str)]:
+        raise ConfigError(f"the checkpoint is not whole: {strange[0]!r} among its parts is no name")
+    if lost := [name for name in there if name not in state]:
+        raise ConfigError(f"the checkpoint is not whole: it has no {lost[0]!r}, though it had one when it was written")
+    if foreign := sorted(state.keys() - {*there, *FIELDS}):
+        raise ConfigError(f"the checkpoint is not whole: it has {foreign[0]!r}, which is not among its parts")
+    for name in sorted({*there} ^ {*here}):
+        if name.startswith("callbacks."):
+            log.info("%s: %s", name, "begins anew" if name in here else "its state is left in the checkpoint")
+        elif name in here:
+            raise ConfigError(f"the checkpoint does not fit the {name} of this run: it has no {name!r}")
+        else:
+            raise ConfigError(f"the checkpoint is of another run: it has a part {name!r}, which this one has not")
 
 
 def restore(parts: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
     """Give each part its state back; callbacks that the state does not know begin anew.
+
+    No part holds on to a tensor of ``state``, whose memory may be mapped from a file.
 
     Raises:
         ConfigError: If a state is missing or does not fit its part.
@@ -122,18 +221,21 @@ def restore(parts: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
         if name not in state and name.startswith("callbacks."):
             continue
         try:
-            _require_same_options(part, state[name])
-            part.load_state_dict(state[name])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            what = f"it has no {error}" if isinstance(error, KeyError) else error
-            raise ConfigError(f"the checkpoint does not fit the {name} of this run: {what}") from error
+            part.load_state_dict(_owned(state[name], part))
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ConfigError(f"the checkpoint does not fit the {name} of this run: {_told(error)}") from error
 
 
-def _require_same_options(part: Stateful, state: Mapping[str, Any]) -> None:
-    """Refuse the state of an optimizer of another class: torch takes it, and fails or goes astray in the next step."""
-    defaults = getattr(part, "defaults", None)
-    if not isinstance(defaults, dict):
-        return
-    for group in state["param_groups"]:
-        if missing := sorted(defaults.keys() - group.keys()):
-            raise ValueError(f"it is of another optimizer, without {', '.join(missing)}")
+def _owned(saved: Any, part: Stateful) -> dict[str, Any]:
+    """Return the state for ``part`` to keep, copied unless it copies by itself: twice would cost time and memory."""
+    if not isinstance(saved, dict):
+        raise TypeError(f"its state is a {type(saved).__name__}, not a dict")
+    if isinstance(part, nn.Module):  # copies its weights, but keeps what its set_extra_state gets
+        mine = copy(saved)  # with its _metadata, which says by what version of each module it was written
+        mine.update({name: deepcopy(value) for name, value in saved.items() if name.endswith("_extra_state")})
+        return mine
+    return saved if getattr(part, "copies_state", False) else deepcopy(saved)
+
+
+def _told(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)

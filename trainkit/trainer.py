@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
@@ -18,24 +17,26 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from trainkit.callbacks.callback import Callback, Hooks, named
-from trainkit.checkpoint import NoStore, Store, find, read
-from trainkit.data.loader import length, samples_in, train_windows
+from trainkit.checkpoint import NoStore, Store
+from trainkit.checkpointed import Checkpointed, mark_of
+from trainkit.data import as_source, length, samples_in, train_windows
 from trainkit.device import configured
 from trainkit.ending import Ending
-from trainkit.errors import ConfigError
-from trainkit.evaluator import Evaluator
+from trainkit.errors import ConfigError, TrainingError
+from trainkit.failures import explained, require_sound_data
 from trainkit.loggers import Axis, JSONLines, Logger
 from trainkit.meters import StepMeter
 from trainkit.metrics import Metric
+from trainkit.nonfinite import Guard
 from trainkit.objectives import Objective, Output
 from trainkit.optim import NoSchedule, Schedule, WeightAverage
 from trainkit.optim.clipping import ALGORITHMS, total_norm
 from trainkit.settings import Settings
-from trainkit.state import Best, Stateful, restore, snapshot
+from trainkit.state import Best
 from trainkit.timing import Cadence, Duration, Every, Moment
 
 
-class Trainer(Evaluator):
+class Trainer(Checkpointed):
     """Trains a plain module by an objective.
 
     Args:
@@ -57,9 +58,6 @@ class Trainer(Evaluator):
     Raises:
         ConfigError: If a setting is unknown or impossible, or the device is missing.
     """
-
-    parts = ("counters", "model", "optimizer", "schedule", "precision", "averaging", "meter", "best", "ending")
-    """The attributes that a checkpoint holds. A subclass may have more of them, such as a second optimizer."""
 
     def __init__(
         self,
@@ -84,29 +82,34 @@ class Trainer(Evaluator):
         chosen, total = Settings.of(settings).resolved(), length(train_loader)
         super().__init__(model, objective, chosen, metrics=metrics, averaging=averaging, loggers=loggers, seed=seed)
         self.optimizer, self.train_loader = optimizer, train_loader
+        self.data = as_source(train_loader, self._loader_key)
         val_loader = None if chosen.limit_val_batches == 0 else val_loader
         self.val_loader = train_loader if chosen.overfit_batches else val_loader
-        self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule()
+        self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule(optimizer)
         self.callbacks = named(callbacks)
         self.hooks = Hooks(self.callbacks.values())
 
         self.run_dir: Path | None = None
         self.store: Store = store or NoStore()
         if chosen.fast_dev_run:  # leaves no trace
-            self.loggers, self.store = [], NoStore()
+            self.loggers.clear()
+            self.store = NoStore()
         elif run_dir is not None:
             self.run_dir = Path(run_dir)
             self.loggers.insert(0, JSONLines(self.run_dir))
             self.store = store or Store(self.run_dir / "checkpoints")
 
         self.best, self.ending = Best(monitor, mode), Ending(chosen, self._interrupt)
+        self._best_saved = self.best.state_dict()
+        self.guard = Guard(chosen, optimizer, self.counters, self.device)
+        self._interrupt.save = self.store.request
         self.meter = StepMeter(chosen.gradient_clip_val, chosen.accumulate_grad_batches)
         self.train_batches = chosen.train_batches(total)
         self.steps_per_epoch, self.total_steps = chosen.steps_per_epoch(total), chosen.total_steps(total)
         every_n_epochs = 0 if self.val_loader is None else chosen.check_val_every_n_epoch
         self._cadence = Cadence(chosen.val_check_interval, self.train_batches, self.meter.window, every_n_epochs)
         self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
-        self._started, self._improved = perf_counter(), False
+        self._started, self._optimizers = perf_counter(), {}
         self.averaging.attach(self.model, self.steps_per_epoch)
         if chosen.compile:
             self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)
@@ -118,7 +121,8 @@ class Trainer(Evaluator):
         Why it ended stands in ``ending``. The last state is saved; the process's generators are left as they were.
 
         Raises:
-            TrainingError: If the loss or a weight is not finite; what was saved before stays.
+            TrainingError: If the numbers or the data went bad, or the last state could not be saved; what was saved
+                before stays.
         """
         counters = self.counters
         with self._running():
@@ -130,6 +134,8 @@ class Trainer(Evaluator):
                     output = self.train_step(window)
                     counters.batch += len(window)
                     counters.total_batches += len(window)
+                    if self.guard.rollback:
+                        self._roll_back()
                     self.hooks.step_end(self, output)
                     del window, output  # their memory is free for the next batch
                     moment = self.moment
@@ -137,7 +143,7 @@ class Trainer(Evaluator):
                         self._log_step()
                     if self._cadence.is_due(counters):
                         self._validate("step")
-                    if self.store.is_due(moment) or self._improved:
+                    if self.store.is_due(moment) or self._worth_saving:
                         self._save()
                     if self.ending.reached(counters, moment.seconds) and counters.batch != self.train_batches:
                         break  # never between an epoch's last step and its end, which notes a signal itself
@@ -154,31 +160,34 @@ class Trainer(Evaluator):
             window: ``accumulate_grad_batches`` batches as the loader gives them, fewer at the end of an epoch.
         """
         counters, settings = self.counters, self.settings
+        losses: list[Tensor] = []
         counts: list[Any] = []
         for number, batch in enumerate(window, counters.batch):
             if number > counters.batch:
                 self.key_batch(number)
             with self.precision.autocast():
                 output = self.objective(self.model, self.to_device(batch))
+            losses.append(output.loss.detach())
             counts.append(output.count)
             self.precision.backward(output.loss if len(window) == 1 else output.loss * (output.count / counts[0]))
-            self.meter.add(output.loss.detach(), output.count)
             counters.samples += samples_in(batch)
         self.precision.unscale(self.optimizer)
+        gradients, norm, clip = self.gradients(), None, settings.gradient_clip_val
         if len(window) > 1:
-            torch._foreach_div_(self.gradients(), sum(counts) / counts[0])
+            torch._foreach_div_(gradients, sum(counts) / counts[0])
         self.hooks.gradients(self)
-        if settings.gradient_clip_val is not None:
-            clip = ALGORITHMS[settings.gradient_clip_algorithm]
-            self.meter.add_norm(clip(self.gradients(), settings.gradient_clip_val))
+        if clip is not None:
+            norm = ALGORITHMS[settings.gradient_clip_algorithm](gradients, clip)
         elif (counters.step + 1) % settings.log_every_n_steps == 0:
-            self.meter.add_norm(total_norm(self.gradients()))
-        if self.precision.step(self.optimizer):
-            counters.step += 1
-            self.schedule.step_end()
-            self.averaging.update(self.model, counters.step)
-        else:  # the loss scale overflowed: no step, and the schedule waits
-            counters.skipped += 1
+            norm = total_norm(gradients)
+        if self.guard.passes(losses, gradients if clip is None or norm is None else [norm]):
+            self.meter.add_step(losses, counts, norm)
+            if self.precision.step(self.optimizer):
+                counters.step += 1
+                self.schedule.step_end()
+                self.averaging.update(self.model, counters.step)
+            else:  # the loss scale overflowed: no step, and the schedule waits
+                counters.skipped += 1
         self.optimizer.zero_grad()
         return output
 
@@ -192,29 +201,6 @@ class Trainer(Evaluator):
         """End the run after this step; not before ``min_epochs``."""
         self.ending.wish(reason)
 
-    @final
-    def resume(self, path: str | Path) -> None:
-        """Go on from a checkpoint file, or from the last one of a run folder.
-
-        Raises:
-            ConfigError: If there is none, it is damaged, or does not fit this model and optimizer.
-        """
-        self.load_state_dict(read(path))
-        if not self.store.adopt_best(find(path), self.best.step):
-            self.best.value = None  # its weights are lost, so the next validation finds the best ones anew
-        for logger in self.loggers:
-            logger.rewind(self.counters)
-
-    @final
-    def restore_best(self) -> bool:
-        """Load the weights of ``best.ckpt`` into the model, averaged ones where they are; False if there is none."""
-        if not self.store.best.is_file():
-            return False
-        state = read(self.store.best)
-        self.averaging.load_state_dict(state["averaging"])
-        self.load_weights(state)
-        return True
-
     def gradients(self) -> list[Tensor]:
         """Return the gradients of the optimizer's parameters, without those that have none."""
         return [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -225,32 +211,6 @@ class Trainer(Evaluator):
         done = min(self.counters.batch / self.train_batches, 1 - 1e-6) if self.train_batches else 0.0
         return Moment(self.counters.epoch + done, self.counters.step, self.seconds)
 
-    @property
-    def seconds(self) -> float:
-        """Seconds spent in ``fit``, over all resumes."""
-        return self.counters.seconds + perf_counter() - self._started
-
-    @property
-    def _parts(self) -> dict[str, Stateful]:
-        """Everything that shapes the rest of a run, by its name in a checkpoint."""
-        parts = {name: getattr(self, name) for name in self.parts}
-        return parts | {f"callbacks.{name}": callback for name, callback in self.callbacks.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the run as tensors and plain types. Randomness is in it as the seed alone."""
-        self.counters.seconds, self._started = self.seconds, perf_counter()
-        about = {"seed": self.seed, "threads": torch.get_num_threads(), "metrics": dict(self.metrics)}
-        return about | snapshot(self._parts)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; a :class:`ConfigError` says so if it is of another seed or model."""
-        if state_dict["seed"] != self.seed:
-            raise ConfigError(f"seed={self.seed}: the checkpoint goes on with seed={state_dict['seed']} only")
-        restore(self._parts, state_dict)
-        if self.settings.threads == "auto":  # sums split over another number of threads may differ in the last bit
-            self.settings = replace(self.settings, threads=state_dict["threads"])
-        self.metrics = dict(state_dict["metrics"])
-
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Hold the process as training needs it, tell the callbacks of an exception, and put everything back."""
@@ -259,9 +219,14 @@ class Trainer(Evaluator):
             try:
                 yield
             except BaseException as error:
-                self.ending.fail(error)
-                self.hooks.exception(self, error)
-                raise
+                told = explained(self, error)
+                self.ending.fail(told)
+                self.hooks.tell(self, told)
+                if isinstance(error, Exception):  # a second signal waits for nothing, not even a write in flight
+                    self._flush_quietly()
+                if told is error:
+                    raise
+                raise told from error
             finally:
                 self.counters.seconds, self._started = self.seconds, perf_counter()
                 self.close()
@@ -270,9 +235,10 @@ class Trainer(Evaluator):
         self.ending.reopen()
         self.store.open(self.moment)
         if self.run_dir is not None and not self.counters.total_batches and (self.run_dir / "metrics.jsonl").exists():
-            for logger in self.loggers:  # a run died in this folder before it saved anything
-                logger.rewind(self.counters)
+            self.loggers.rewind(self.counters)  # a run died in this folder before it saved anything
         self._log_every.start(self.moment)
+        if not self.counters.total_batches:
+            require_sound_data(self)
         if self.counters.step == 0 and self.val_loader is not None and self.settings.num_sanity_val_steps:
             values = self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
             if values and not self.best.metric.startswith("train/"):
@@ -280,6 +246,7 @@ class Trainer(Evaluator):
             self.metrics.clear()
         self.model.train()
         self.hooks.fit_start(self)
+        self._try_saving()
         self.meter.restart_clock(self.counters.samples)
         if self._cadence.is_due(self.counters):  # a signal had come in the middle of it
             self._validate("step")
@@ -289,23 +256,26 @@ class Trainer(Evaluator):
 
     def _windows(self) -> Iterator[Sequence[Any]]:
         """Yield the rest of the epoch in windows of batches, one for each optimizer step."""
-        start, size, key = self.counters.batch, self.settings.accumulate_grad_batches, self._loader_key
+        start, size = self.counters.batch, self.settings.accumulate_grad_batches
         epoch = 0 if self.settings.overfit_batches else self.counters.epoch
-        return train_windows(self.train_loader, epoch, start, self.train_batches, size, key)
+        return self._interrupt.waits(train_windows(self.data, epoch, start, self.train_batches, size))
 
     def _log_step(self) -> None:
+        self.guard.look()
         values = self.meter.read(self.counters.samples, self.counters.step)
         self.log({**values, "train/learning_rate": self.optimizer.param_groups[0]["lr"]})
 
     def _validate(self, axis: Axis) -> None:
         """Validate, and tell whoever goes by it; a signal breaks it off, and a resume begins it again."""
+        self.guard.look()
         values = self.validate()
         if not values:
             return
         self.counters.validated = self.counters.total_batches
         self.log(values, axis)
         self._improved |= self.best.improved(self.metrics, self.counters)
-        self.schedule.validation_end(self.metrics[self.best.metric])
+        self._worth_saving |= self._improved or self.store.ranks(self.best.score(self.metrics))
+        self.schedule.validation_end(self.metrics[self.best.metric], self.best.metric)
         self.hooks.validation_end(self, values)
         self.meter.restart_clock(self.counters.samples)
 
@@ -327,10 +297,11 @@ class Trainer(Evaluator):
         self.schedule.epoch_end()
         counters.epoch, counters.batch = counters.epoch + 1, 0
         self.hooks.epoch_end(self)
-        if self.store.is_due(self.moment) or self._improved:
+        if self.store.is_due(self.moment) or self._worth_saving:
             self._save()
 
     def _finish(self) -> None:
+        self.guard.look()
         counters, state = self.counters, self.state_dict()
         unseen = counters.validated != counters.total_batches and self.ending.status != "preempted"
         if unseen and counters.total_batches and self.val_loader is not None:
@@ -339,11 +310,9 @@ class Trainer(Evaluator):
                 self._improved |= self.best.improved(self.metrics, counters)
                 state["best"] = self.best.state_dict()
             self.ending.reached(counters, self.seconds)  # a signal may have broken it off
-        if counters.total_batches:
+        if counters.total_batches and (mark_of(state) != self._saved or self.store.failure):
             self._save(state)
+        self.store.flush()
         self.hooks.fit_end(self)
-
-    def _save(self, state: dict[str, Any] | None = None) -> None:
-        self.store.save(state or self.state_dict(), self.counters.step, best=self._improved)
-        self._improved = False
-        self.meter.restart_clock(self.counters.samples)
+        if self.store.failure:
+            raise TrainingError(f"the last checkpoint was not saved: {self.store.failure}")

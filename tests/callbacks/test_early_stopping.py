@@ -127,3 +127,22 @@ def test_a_run_out_of_patience_stops_again_when_it_is_resumed():
     second.load_state_dict(first.state_dict())
     second.on_fit_start(run)
     assert run.reasons == ["early stopping: val/loss has not improved on 1 for 1 validations"]
+
+
+@pytest.mark.parametrize(
+    ("run", "best"), [(Run("val/loss", "min"), 1), (Run("val/accuracy", "min"), None), (Run("val/loss", "max"), None)]
+)
+def test_the_best_of_another_metric_is_forgotten(run, best):
+    first, second = EarlyStopping(patience=3), EarlyStopping(patience=3)
+    validations(first, [1, 2])
+    second.load_state_dict(first.state_dict())
+    second.on_fit_start(run)
+    assert (second.best, second.waited) == (best, 0 if best is None else 1)
+
+
+def test_a_state_that_does_not_say_of_which_metric_its_best_is_is_taken_as_it_is():
+    first, second = EarlyStopping(), EarlyStopping()
+    validations(first, [1, 2])
+    second.load_state_dict(first.state_dict() | {"best_of": None})
+    second.on_fit_start(Run("val/accuracy", "max"))
+    assert second.best == 1

@@ -1,11 +1,13 @@
 """Files that appear whole or not at all."""
 
 import errno
+import hashlib
 import os
 
 import pytest
+import torch
 
-from trainkit.checkpoint.files import link_atomically, write_atomically, write_text
+from trainkit.checkpoint.files import CHUNK, link_atomically, make_folder, probe, write_atomically, write_text
 
 
 def names(folder):
@@ -96,3 +98,81 @@ def test_a_link_that_fails_still_names_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output error"):
         link_atomically(link, "b")
     assert link.read_text() == "a"
+
+
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [1, 2, 3], [CHUNK - 1, 1, 1], [CHUNK], [5, 3 * CHUNK + 7, 5], [700_000] * 3]
+)
+def test_what_was_written_is_counted_and_hashed(tmp_path, sizes):
+    parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+    written = write_atomically(tmp_path / "a", lambda stream: [stream.write(part) for part in parts])
+    content = (tmp_path / "a").read_bytes()
+    assert content == b"".join(parts)
+    assert written == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_file_system_that_takes_a_part_at_a_time_gets_it_all(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:1000]))
+    write_atomically(tmp_path / "a", lambda stream: stream.write(bytes(range(256)) * 100))
+    assert (tmp_path / "a").read_bytes() == bytes(range(256)) * 100
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt("SIGTERM")])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_true_error_comes_out_of_torch_save(tmp_path, monkeypatch, error, number):
+    count = 0
+
+    def write(descriptor, data):
+        nonlocal count
+        count += 1
+        if count == number:
+            raise error
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    state = {"a": torch.zeros(CHUNK // 2), "b": torch.zeros(10)}
+    with pytest.raises(type(error)) as caught:
+        write_atomically(tmp_path / "a", lambda stream: torch.save(state, stream))
+    assert caught.value is error
+    assert names(tmp_path) == []
+
+
+def test_an_error_of_the_writer_itself_comes_out_as_it_is(tmp_path):
+    with pytest.raises(Exception, match="pickle") as caught:
+        write_atomically(tmp_path / "a", lambda stream: torch.save({"a": lambda: 1}, stream))
+    assert not isinstance(caught.value, OSError)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_made_with_its_parents_each_of_which_is_synced(tmp_path, monkeypatch):
+    synced, real = [], os.open
+
+    def note(path, *arguments):
+        synced.append(os.fspath(path))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", note)
+    make_folder(tmp_path / "a" / "b")
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} == set(synced)
+    synced.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert not synced
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        make_folder(tmp_path / "file" / "b")
+
+
+def test_a_probe_leaves_nothing(tmp_path):
+    probe(tmp_path)
+    assert names(tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        probe(tmp_path / "missing")
+
+
+def test_a_temporary_name_that_is_a_link_is_not_written_through(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / f".tmp-{os.getpid()}-a").symlink_to("precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_text(tmp_path / "a", "new")
+    assert (tmp_path / "precious").read_text() == "precious"

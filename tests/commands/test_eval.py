@@ -73,8 +73,7 @@ def test_averaged_weights_are_the_ones_that_count(line) -> None:
         (["recipe=mlp", "resume=nowhere"], "resume=nowhere: no checkpoint there"),
         (["recipe=mlp", "resume=RUN", "model.hidden=[3]"], "the checkpoint's weights do not fit the model"),
         (["recipe=cnn", "resume=RUN"], "the checkpoint's weights do not fit the model"),
-        (["recipe=mlp", "resume=RUN", "-m"], "eval takes no -m; only key=value and --config-dir"),
-        (["resume=RUN"], "no recipe was given."),
+        (["recipe=mlp", "resume=RUN", "-m"], "eval takes no -m; only key=value, --config-dir and --trust"),
         (["recipe=mlp", "resume=RUN", "data.datasets.fractions=[1,0,0]"], "eval needs data: this config has neither"),
     ],
 )
@@ -83,3 +82,26 @@ def test_what_cannot_be_evaluated_is_told(line, finished: Path, arguments: list[
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(f"trainkit: {told}")
     assert len(answer.err.splitlines()) <= 10
+
+
+def test_without_a_recipe_the_config_that_came_with_the_weights_is_taken(line, finished: Path, tmp_path: Path) -> None:
+    told = line("eval", "recipe=mlp", f"resume={finished}")
+    assert line("eval", f"resume={finished}") == told
+    assert line("eval", f"resume={finished}/checkpoints/best.ckpt") == told
+    limited = line("eval", f"resume={finished}", "data.val_batch_size=10", "trainer.limit_test_batches=1")
+    assert limited.code == 0
+    assert limited.out != told.out
+
+
+def test_the_config_of_a_run_of_ones_own_code_needs_its_package_by_name(line, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "mine_of_eval.py").write_text("from trainkit.recipes.models import MLP\nclass Net(MLP): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = ["model._target_=mine_of_eval.Net", "trainer.max_epochs=1"]
+    assert line("recipe=mlp", "run_dir=run", *mine).code == 0
+    told = line("eval", "recipe=mlp", "resume=run", *mine)
+    refused = line("eval", "resume=run")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("trainkit: model._target_='mine_of_eval.Net': run may not have this built")
+    assert line("eval", "resume=run", "--trust", "mine_of_eval") == told
+    assert line("eval", "resume=run", "--trust=mine_of_eval") == told
+    assert line("eval", "recipe=mlp", "resume=run", "--trust", "mine_of_eval").code == 2

@@ -82,7 +82,7 @@ def test_the_command_to_resume_goes_on_for_longer(answer, line) -> None:
     words = shlex.split(rows(answer.out)["resume"])
     onward = line(*words[3:], "trainer.max_epochs=4")
     assert onward.code == 0
-    assert "resumed from my run/checkpoints/last.ckpt at step 34" in onward.out
+    assert "resumed from my run/checkpoints/step-00000034.ckpt at step 34" in onward.out
     assert re.findall(r"^epoch (\d)/4 ", onward.out, re.MULTILINE) == ["3", "4"]
     summary = json.loads(Path("my run/summary.json").read_text())
     assert (summary["status"], summary["epochs"], summary["steps"]) == ("completed", 4, 68)

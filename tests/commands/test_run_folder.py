@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 import trainkit
 from trainkit.commands import run_folder
-from trainkit.commands.run_folder import command, create, git_commit
+from trainkit.commands.run_folder import command, create
 from trainkit.config.compose import compose, plain
 from trainkit.errors import ConfigError
 
@@ -70,7 +70,8 @@ def test_a_name_that_would_lead_elsewhere_is_refused(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("run_dir", ["file", "file/run", "/proc/run", "bad\0name"])
 def test_a_folder_that_cannot_be_written_to_is_refused(run_dir: str) -> None:
     Path("file").touch()
-    with pytest.raises(ConfigError, match="cannot be written to"):
+    told = r"is a file|cannot be a folder|cannot be written to|without control characters"
+    with pytest.raises(ConfigError, match=told):
         create(run_dir, "mlp")
 
 
@@ -89,6 +90,7 @@ def records(run: Path) -> list[dict]:
 
 def test_it_holds_what_the_contract_promises_and_nothing_else(finished: Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
+        ".lock",
         "config.yaml",
         "overrides.yaml",
         "metrics.jsonl",
@@ -154,6 +156,7 @@ def test_the_summary_has_the_keys_of_the_contract_and_the_last_values(finished: 
         "seconds",
         "samples_per_second",
         "seed",
+        "warnings",
         "command",
         "versions",
         "git_commit",
@@ -183,7 +186,9 @@ def test_checkpoints_load_as_tensors_and_plain_types(finished: Path) -> None:
         "last.ckpt",
         "best.ckpt",
         "step-00000017.ckpt",
+        "step-00000017.json",
         "step-00000034.ckpt",
+        "step-00000034.json",
     }
     last, best = (torch.load(folder / f"{name}.ckpt", weights_only=True) for name in ("last", "best"))
     assert (last["counters"]["step"], last["counters"]["epoch"]) == (34, 2)
@@ -232,20 +237,8 @@ def test_a_shell_takes_the_command_as_it_is_told() -> None:
 
 
 def test_secrets_of_a_run_do_not_stand_in_its_summary_and_log(tmp_path: Path) -> None:
-    trainkit.run("mlp", "+api_token=hush", "run_dir=run", "trainer.max_steps=1")
+    trainkit.run("mlp", "+data.api_token=hush", "run_dir=run", "trainer.max_steps=1")
     for name in ("summary.json", "log.txt"):
         text = (tmp_path / "run" / name).read_text()
         assert "hush" not in text
         assert "api_token=***" in text
-
-
-def test_the_commit_is_that_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_commit() is None
-    author = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    for arguments in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "x"]):
-        subprocess.run(["git", *arguments], check=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert git_commit() == head
-    monkeypatch.setenv("PATH", "")
-    assert git_commit() is None

@@ -139,8 +139,8 @@ def test_without_a_run_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_run_folder_holds_checkpoints_and_tensorboard(tmp_path: Path) -> None:
-    trainer = trainer_of("mlp", "checkpoint.keep_last=1", run_dir=tmp_path)
-    assert (trainer.store.folder, trainer.store.keep_last) == (tmp_path / "checkpoints", 1)
+    trainer = trainer_of("mlp", "checkpoint.keep_last=4", run_dir=tmp_path)
+    assert (trainer.store.folder, trainer.store.keep_last) == (tmp_path / "checkpoints", 4)
     assert [type(logger).__name__ for logger in trainer.loggers] == ["JSONLines", "TensorBoard"]
 
 
@@ -286,7 +286,7 @@ def test_a_run_without_a_known_length_takes_a_warmup_in_steps_and_epochs(warmup:
         (["+schedule.scheduler.foo=3"], "schedule.scheduler (torch.optim.lr_scheduler.CosineAnnealingLR): "),
         (["schedule.scheduler._target_=nobody.X"], "schedule.scheduler._target_=nobody.X: cannot be imported"),
         (["checkpoint.every=1moon"], "checkpoint: '1moon' is no duration"),
-        (["checkpoint.keep_last=0"], "checkpoint.keep_last=0: must be at least 1"),
+        (["checkpoint.keep_last=0"], "checkpoint.keep_last=0: must be at least 2"),
         (["callbacks.early_stopping.patience=abc"], "callbacks.early_stopping (trainkit.callbacks.EarlyStopping): "),
         (["callbacks.early_stopping.mode=up"], "callbacks.early_stopping.mode=up: must be min or max"),
         (["averaging=ema", "averaging.decay=2"], "averaging.decay=2: must be at least 0 and less than 1"),

@@ -108,6 +108,26 @@ def test_the_config_folder_may_be_joined_by_an_equals_sign(tmp_path: Path) -> No
     assert read_line(["recipe=mlp"]).folder_flag == []
 
 
+def test_trust_may_be_given_more_than_once_and_belongs_to_the_line() -> None:
+    line = read_line(["resume=x", "--trust", "a", "--trust=b.c"])
+    assert (line.trust, line.overrides, line.flags) == (["a", "b.c"], ["resume=x"], [])
+    assert line.shown == ["resume=x", "--trust", "a", "--trust", "b.c"]
+
+
+def test_a_config_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / 'of "mine", [own]'
+    (folder / "optimizer").mkdir(parents=True)
+    (folder / "optimizer" / "lion.yaml").write_text("_target_: mine.Lion\n")
+    assert compose("mlp", "optimizer=lion", config_dir=folder).optimizer._target_ == "mine.Lion"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "ok,../x", ".x", "\x1b", "x" * 300])
+def test_a_sweeps_folder_stays_under_runs(name: str, empty: Path) -> None:
+    with pytest.raises(ConfigError, match="names a folder under runs/"):
+        hydra_main(lambda *arguments: None, ["recipe=mlp", f"name={name}", "seed=1,2", "-m"])
+    assert list(empty.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

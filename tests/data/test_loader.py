@@ -1,8 +1,11 @@
 """The keyed loader: batches that depend on the seed and on nothing else."""
 
+import gc
 import multiprocessing
+import os
 import random
 import subprocess
+import time
 import weakref
 
 import numpy
@@ -20,8 +23,8 @@ from torch.utils.data import (
 )
 
 from trainkit.data import Loader
-from trainkit.data.loader import batches, length, samples_in, train_windows
-from trainkit.errors import ConfigError
+from trainkit.data.loader import as_source, length, samples_in, train_windows
+from trainkit.errors import ConfigError, TrainingError
 from trainkit.keys import Streams
 
 
@@ -53,6 +56,10 @@ class Whole(Noisy):
 class Stream(IterableDataset):
     def __iter__(self):
         return iter(range(3))
+
+
+def batches(loader, epoch, start, key):
+    return as_source(loader, key).batches(epoch, start)
 
 
 def flat(iterable):
@@ -336,7 +343,7 @@ def test_an_iterable_that_draws_is_keyed():
     ],
 )
 def test_windows(start, stop, size, windows):
-    assert [list(window) for window in train_windows(range(5), 0, start, stop, size, 0)] == windows
+    assert [list(window) for window in train_windows(as_source(range(5), 0), 0, start, stop, size)] == windows
 
 
 class Watched(Dataset):
@@ -359,7 +366,7 @@ class Watched(Dataset):
 def test_a_batch_is_let_go_before_the_next_is_fetched(foreign):
     watched = Watched()
     loader = (watched.__getitems__([i]) for i in range(4)) if foreign else Loader(watched, 1)
-    for window in train_windows(loader, 0, 0, None, 1, 0):
+    for window in train_windows(as_source(loader, 0), 0, 0, None, 1):
         del window
     assert len(watched.given) == 4
 
@@ -378,3 +385,125 @@ def test_a_batch_is_let_go_before_the_next_is_fetched(foreign):
 )
 def test_samples_in_a_batch(batch, samples):
     assert samples_in(batch) == samples
+
+
+# One loader read twice at once, and what the Trainer asks of it.
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_two_iterations_at_once_do_not_disturb_each_other(expected, persistent):
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7, num_workers=2, persistent_workers=persistent)
+    for _ in range(2):
+        outer, found = loader.batches(1), []
+        for batch in outer:
+            found += flat([batch])
+            if len(found) in (2, 4):
+                assert flat(loader.batches(2)) == expected[2]
+        assert found == expected[1]
+    assert len(multiprocessing.active_children()) == (4 if persistent else 0)
+    del loader, outer
+    assert multiprocessing.active_children() == []
+
+
+def test_a_loader_in_a_reference_cycle_ends_its_workers_without_a_wait():
+    loader = Loader(Noisy(200), 4, num_workers=2, persistent_workers=True)
+    next(loader.batches(0))
+    cycle = [loader]
+    cycle.append(cycle)
+    del loader, cycle
+    started = time.monotonic()
+    gc.collect()
+    assert time.monotonic() - started < 5
+    assert multiprocessing.active_children() == []
+
+
+def test_an_iteration_that_never_began_starts_no_process():
+    iterator = Loader(Noisy(), 4, num_workers=2).batches(0)
+    assert multiprocessing.active_children() == []
+    del iterator
+
+
+def test_no_file_stays_open_when_epochs_are_left_early():
+    def descriptors():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    for persistent in (False, True):
+        loader, counts = Loader(Noisy(), 4, num_workers=2, persistent_workers=persistent), []
+        for epoch in range(8):  # the count goes up and down with the batches under way
+            next(loader.batches(epoch))
+            counts.append(descriptors())
+        assert min(counts[4:]) <= min(counts[:4])
+        del loader
+
+
+class Box:
+    """An object with a tensor in it."""
+
+    def __init__(self, samples):
+        self.tensor, self.open_files = torch.tensor([index for index, *_ in samples]), len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_looking_whether_an_object_can_be_sent_leaves_no_file_open():
+    boxes = list(Loader(Noisy(200), 2, num_workers=1, collate_fn=Box, multiprocessing_context="fork"))
+    assert torch.cat([box.tensor for box in boxes]).tolist() == list(range(200))
+    assert boxes[-1].open_files < boxes[0].open_files + 20
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_batch_can_be_fetched_by_itself(expected, workers):
+    loader = Loader(Noisy(), 4, shuffle=True, seed=7, num_workers=workers)
+    assert flat([loader.fetch(2, 3)]) == [expected[2][3]]
+    assert loader.where(2, 3) == expected[2][3][0]
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_read_what_a_look_reads():
+    """What the main process opened would be of no use to its children, so it opens nothing."""
+    dataset = Noisy()
+    Loader(dataset, 4, num_workers=2).first()
+    assert dataset.fetched == []
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
+def test_each_way_of_starting_a_process_will_do(context):
+    data = TensorDataset(torch.arange(8.0))
+    options = {"num_workers": 2, "multiprocessing_context": context, "persistent_workers": True}
+    loader = Loader(Subset(data, range(8)), 4, shuffle=True, seed=7, **options)
+    assert flat(loader.batches(0)) == flat(Loader(Subset(data, range(8)), 4, shuffle=True, seed=7).batches(0))
+    (workers,) = loader._workers
+    pids = {process.pid for process in workers._processes}
+    assert {note.pid for note in workers._board.read()} == pids
+    del loader, workers
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_error": "stopp"}, r"data\.on_error=stopp: must be stop or skip Did you mean 'stop'\?"),
+        ({"changed": True}, r"data\.changed=True: must be refuse or allow"),
+        ({"max_errors": -1}, r"data\.max_errors=-1: must be a whole number, at least 0"),
+        ({"max_errors": 2.5}, r"data\.max_errors=2\.5: must be a whole number"),
+        ({"timeout": -1}, r"data\.timeout=-1: must be a number of seconds, 0 for no limit"),
+        ({"timeout": "1h"}, r"data\.timeout=1h: must be a number of seconds"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Loader(Noisy(), 4, **options)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_worker_init_fn_that_fails_is_told(workers):
+    def broken(worker):
+        raise ValueError("no licence")
+
+    loader = Loader(Noisy(), 4, num_workers=workers, **({"worker_init_fn": broken} if workers else {}))
+    if workers:
+        with pytest.raises(TrainingError, match=r"data\.train: worker_init_fn raised ValueError: no licence"):
+            list(loader)
+    else:
+        assert len(list(loader)) == 6

@@ -78,7 +78,8 @@ def test_a_logger_that_was_rewound_while_open_goes_on_in_the_new_file(tmp_path: 
 def test_a_line_that_is_no_record_is_dropped(tmp_path: Path) -> None:
     write(tmp_path, 2)
     path = tmp_path / "metrics.jsonl"
-    path.write_text("[1]\n{}\nnull\n" + path.read_text())
+    deep, huge = "[" * 100_000, '{"step": Infinity}'
+    path.write_text(f"[1]\n{{}}\nnull\n{deep}\n{huge}\n{path.read_text()}")
     JSONLines(tmp_path).rewind(Counters(step=9))
     assert [record["step"] for record in records(tmp_path)] == [1, 2]
 

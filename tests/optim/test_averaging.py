@@ -124,3 +124,16 @@ def test_no_average_is_the_model_itself():
     average.update(model, 1)
     average.load_state_dict(average.state_dict())
     assert average.weights(model) is model
+
+
+def test_a_run_that_had_no_average_begins_one_with_the_next_update():
+    model = nn.Linear(2, 2)
+    average = WeightAverage("ema", decay=0.5)
+    average.attach(model, None)
+    average.update(model, 1)
+    average.load_state_dict({})
+    assert average.weights(model) is model
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+    average.update(model, 2)
+    assert torch.equal(average.weights(model).weight, model.weight)

@@ -84,3 +84,12 @@ class Hooks:
         self.epoch_end = defined("on_epoch_end")
         self.fit_end = defined("on_fit_end")
         self.exception = defined("on_exception")
+
+    def tell(self, trainer: Trainer, error: BaseException) -> None:
+        """Call ``on_exception`` of each; what goes wrong there must not hide what went wrong first."""
+        for hook in self.exception:
+            try:
+                hook(trainer, error)
+            except Exception as second:  # noqa: BLE001 - whatever it is, the first one is raised
+                name = getattr(hook, "__qualname__", "on_exception")
+                trainer.warn(f"{name} failed as well: {type(second).__name__}: {second}")

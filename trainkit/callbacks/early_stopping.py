@@ -50,11 +50,19 @@ class EarlyStopping(Callback):
         self.best: float | None = None
         self.best_step = 0
         self.waited = 0
+        self._best_of: str | None = None  # the metric and mode that the best is one of
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Take the run's monitor where none was given; stop at once if a resumed run had run out of patience."""
+        """Take the run's monitor where none was given; stop at once if a resumed run had run out of patience.
+
+        A run that is resumed with another monitor begins to wait anew.
+        """
         self.monitor = self.monitor or trainer.best.metric
         self.mode = self.mode or (trainer.best.mode if self.monitor == trainer.best.metric else "min")
+        best_of = f"{self.monitor} {self.mode}"
+        if self._best_of not in (None, best_of):
+            self.best, self.best_step, self.waited = None, trainer.counters.step, 0
+        self._best_of = best_of
         self._give_up(trainer)
 
     def on_validation_end(self, trainer: Trainer, metrics: dict[str, float]) -> None:
@@ -98,7 +106,8 @@ class EarlyStopping(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_step": self.best_step, "waited": self.waited}
+        return {"best": self.best, "best_step": self.best_step, "waited": self.waited, "best_of": self._best_of}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step, self.waited = state_dict["best"], state_dict["best_step"], state_dict["waited"]
+        self._best_of = state_dict["best_of"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
 from trainkit.callbacks.callback import Callback
-from trainkit.data.loader import batches, length
+from trainkit.data.loader import as_source, length
 from trainkit.errors import ConfigError
 from trainkit.keys import fold
 from trainkit.settings import limited
@@ -85,8 +85,7 @@ class Predictions(Callback):
         import numpy
 
         for name, picture in pictures.items():
-            for logger in trainer.loggers:
-                logger.image(name, numpy.asarray(picture), trainer.counters)
+            trainer.loggers.image(name, numpy.asarray(picture), trainer.counters)
 
 
 def examine(trainer: Trainer, worst: int) -> tuple[Tensor, Samples] | None:
@@ -100,7 +99,7 @@ def examine(trainer: Trainer, worst: int) -> tuple[Tensor, Samples] | None:
     assert loader is not None
     number = limited(length(loader), trainer.settings.limit_val_batches)
     with trainer.evaluating() as model:
-        for batch in islice(batches(loader, 0, 0, fold(trainer.seed, "predictions")), number):
+        for batch in islice(as_source(loader, fold(trainer.seed, "predictions")).batches(0, 0), number):
             with trainer.without_gradients():
                 batch = trainer.to_device(batch)
                 output = trainer.eval_step(model, batch)

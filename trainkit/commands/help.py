@@ -25,11 +25,19 @@ COMMON = {
     "seed": "all randomness comes from it (0)",
     "name": "names the folder of the run, runs/NAME/TIME",
     "run_dir": "the run folder itself",
-    "resume": "auto, a run folder, or a checkpoint",
+    "resume": "auto (go on with run_dir), a run folder or a checkpoint; weights[:PATH] takes the weights alone",
     "test": "test the best weights at the end (true)",
     "monitor.metric, monitor.mode": "the metric that says which weights are best, and whether min or max is",
     "data.batch_size, data.num_workers, data.folder": "batches, the processes that fetch them, the downloaded files",
     "optimizer.lr": "the learning rate",
+}
+
+FLAGS = {
+    "-m": "a sweep",
+    "--cfg job, --info": "what Hydra composed, and from where",
+    "--config-dir FOLDER": "groups of your own",
+    "--trust PACKAGE": "code of yours that the config of a run may name, where no recipe is given",
+    "--traceback, --help": "",
 }
 
 
@@ -50,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         "groups (choose by GROUP=OPTION):\n" + _columns({group: " ".join(options(group)) for group in groups}),
         "common keys:\n" + _columns(COMMON),
         "the trainer's keys:\n" + _columns({f"trainer.{f.name}": _setting(f, defaults) for f in fields(Settings)}),
-        "flags: -m (sweep), --cfg job, --info, --config-dir FOLDER (your own groups), --traceback, --help",
+        f"flags:\n{_columns(FLAGS)}",
     ]
     print("\n\n".join(parts))
     return 0

@@ -35,6 +35,11 @@ class Report:
         if self._file is not None:
             print(text, file=self._file)
 
+    def note(self, text: str) -> None:
+        """Write a text to ``log.txt`` alone."""
+        if self._file is not None:
+            print(text, file=self._file)
+
     def rows(self, rows: dict[str, str]) -> None:
         """Print a line for each row, its name in front."""
         self.print("\n".join(f"{name:<12}{text}" for name, text in rows.items()))
@@ -107,9 +112,14 @@ def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seco
         if trainer.store.best.is_file():
             rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"], program("python"))
         if trainer.store.last.is_file():
-            again = [*rest, f"run_dir={trainer.run_dir}", "resume=auto"]
-            rows["resume"] = command("train", again, program("python"))
+            rows["resume"] = again(trainer, overrides)
     report.rows(rows)
+
+
+def again(trainer: Trainer, overrides: Sequence[str]) -> str:
+    """Return the command that goes on with the run."""
+    rest = [o for o in overrides if not o.startswith(("run_dir=", "resume="))]
+    return command("train", [*rest, f"run_dir={trainer.run_dir}", "resume=auto"], program("python"))
 
 
 def program(name: str) -> str:

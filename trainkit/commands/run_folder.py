@@ -4,42 +4,77 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
-import subprocess
-import sys
+import stat
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from trainkit.checkpoint.files import write_text
+from trainkit.commands.masking import masked_override
+from trainkit.config.compose import is_plain_name
 from trainkit.errors import ConfigError
+from trainkit.provenance import git_commit, versions
 from trainkit.trainer import Trainer
 
-SECRETS = ("token", "password", "secret", "key")
+RECORDS = ("config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt", "checkpoints", "tensorboard")
+"""What a run writes into its folder."""
+
+
+def possible(run_dir: str | Path | None) -> Path | None:
+    """Return the path of a ``run_dir`` as it was given, refused if it cannot be meant; nothing is written.
+
+    Raises:
+        ConfigError: If it leads out of the current folder by ``..``, is a file, no path at all, or has links in it.
+    """
+    if run_dir is None:
+        return None
+    path, shown = Path(str(run_dir)), str(run_dir)[:200]  # run_dir=2026 is a number to a config
+    if not str(run_dir).isprintable() or not str(run_dir).strip():
+        raise ConfigError(f"run_dir={shown!r}: must be the path of a folder, without control characters")
+    if ".." in path.parts and not path.is_absolute():
+        raise ConfigError(f"run_dir={shown}: leads out of the current folder; if that is meant: {path.resolve()}")
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"run_dir={shown}: cannot be a folder: {getattr(error, 'strerror', error)}") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise ConfigError(f"run_dir={shown}: is a file; a run needs a folder")
+    for name in RECORDS:  # a stranger's run folder could have this run write to any file of yours
+        if (path / name).is_symlink():
+            raise ConfigError(f"run_dir={shown}: its {name} is a link that leads out of the run folder; make it plain")
+    return path
 
 
 def create(run_dir: str | Path | None, name: str) -> Path:
     """Make a run folder: ``run_dir``, or a new ``runs/NAME/TIME`` under the current folder.
 
+    What a run that was killed there left half-written is swept out; whoever calls it for a folder in use has its lock.
+
     Raises:
         ConfigError: If it cannot be made or written to, or the name would lead out of ``runs/``.
     """
-    if run_dir is None and (not name or name.startswith(".") or set(name) & set("/\\\n\0")):
-        raise ConfigError(f"name={name!r}: names a folder under runs/, so it must be a plain file name")
+    run_dir = possible(run_dir)
+    if run_dir is None and not is_plain_name(name):
+        raise ConfigError(f"name={name[:200]!r}: names a folder under runs/, so it must be a plain file name")
     try:
         if run_dir is not None:
-            folder = Path(run_dir)
+            folder = run_dir
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = _fresh(Path("runs") / name)
+        for place in (folder, folder / "tensorboard"):
+            for leftover in () if place.is_symlink() else place.glob(".tmp-*"):
+                leftover.unlink()
         probe = folder / ".tmp-probe"
         probe.touch()
         probe.unlink()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"run_dir={run_dir or 'runs/' + name}: cannot be written to: {reason}") from None
+        raise ConfigError(f"run_dir={str(run_dir or 'runs/' + name)[:200]}: cannot be written to: {reason}") from None
     return folder
 
 
@@ -58,9 +93,10 @@ def _fresh(parent: Path) -> Path:
 
 
 def write_config(folder: Path, config: str, overrides: Sequence[str]) -> None:
-    """Write the resolved config and the overrides that led to it."""
+    """Write the resolved config, in which secrets are masked already, and the overrides that led to it."""
     write_text(folder / "config.yaml", config)
-    write_text(folder / "overrides.yaml", "".join(f"- {json.dumps(override)}\n" for override in overrides))
+    shown = [masked_override(override) for override in overrides]
+    write_text(folder / "overrides.yaml", "".join(f"- {json.dumps(override)}\n" for override in shown))
 
 
 def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> dict[str, Any]:
@@ -78,6 +114,7 @@ def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> d
         "seconds": round(counters.seconds, 3),
         "samples_per_second": round(counters.samples / max(counters.seconds, 1e-9), 1),
         "seed": trainer.seed,
+        "warnings": trainer.warnings,
         "command": command("train", overrides),
         "versions": versions(),
         "git_commit": git_commit(),
@@ -88,30 +125,5 @@ def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> d
 
 def command(name: str, overrides: Sequence[str], python: str = "python") -> str:
     """Return a command line that a shell takes, with the values of secrets masked."""
-    shown = []
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        secret = equals and any(word in key.lower().rsplit(".", 1)[-1] for word in SECRETS)
-        shown.append(shlex.quote(f"{key}=***" if secret else override))
+    shown = [shlex.quote(masked_override(override)) for override in overrides]
     return " ".join([f"{python} -m trainkit", *([] if name == "train" else [name]), *shown])
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, trainkit and torch."""
-    import torch
-
-    from trainkit import __version__
-
-    return {"python": sys.version.split()[0], "trainkit": __version__, "torch": str(torch.__version__)}
-
-
-def git_commit() -> str | None:
-    """Return the commit of the current folder's checkout, None outside one."""
-    try:
-        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, env=environment, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None

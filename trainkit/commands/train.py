@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,18 +12,22 @@ from typing import Any
 
 from torch import nn
 
-from trainkit.checkpoint.store import find
+from trainkit.checkpoint.weights import hinted
 from trainkit.commands import run_folder
-from trainkit.commands.report import Report, banner, final_table, model_table
+from trainkit.commands.going_on import changed, go_on, origin_of, set_aside
+from trainkit.commands.masking import masked
+from trainkit.commands.report import Report, again, banner, final_table, model_table
 from trainkit.config.build import Parts, build_parts, build_trainer
-from trainkit.config.compose import compose, hydra_main, read_line, to_yaml
+from trainkit.config.compose import compose, hydra_main, plain, read_line, to_yaml
+from trainkit.config.stored import compose_line
 from trainkit.data import Loader
 from trainkit.errors import ConfigError
+from trainkit.locks import held
+from trainkit.signals import EXIT_CODES
 from trainkit.trainer import Trainer
 
 HYPERPARAMETERS = ("optimizer", "schedule", "model", "objective", "averaging", "penalty", "parameter_groups", "seed")
 """The groups whose values are listed beside the results."""
-EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @dataclass(slots=True)
@@ -56,38 +62,57 @@ def run(recipe: str | None = None, *overrides: str, config_dir: str | Path | Non
 def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None = None) -> Result:
     """Train what a composed config describes; ``overrides`` are told to the reader and kept with the run."""
     started = perf_counter()
-    run_dir = None if config.trainer.fast_dev_run else sweep_folder or config.run_dir
-    checkpoint = _checkpoint(config.resume, run_dir)
-    parts = build_parts(config)
-    if not config.trainer.fast_dev_run:
-        parts.run_dir = run_folder.create(run_dir, config.name)
-        run_folder.write_config(parts.run_dir, to_yaml(config), overrides)
-    trainer = build_trainer(parts)
-    report = Report(parts.run_dir)
-    with report.logging():
-        banner(report, trainer, config.name)
-        report.print(_table_of(trainer))
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-            report.print(f"resumed from {checkpoint} at step {trainer.counters.step}")
-        elif config.resume == "auto":
-            report.print(f"resume=auto: no checkpoint in {run_dir} yet, so this starts the run")
-        try:
-            trainer.fit()
-            if trainer.ending.status != "preempted":
-                _test(trainer, parts)
-        finally:
+    run_dir = None if config.trainer.fast_dev_run else run_folder.possible(sweep_folder or config.run_dir)
+    with ExitStack() as stack:
+        if run_dir is not None and Path(run_dir).is_dir():
+            stack.enter_context(held(Path(run_dir)))
+        origin = origin_of(None if config.resume is None else str(config.resume), run_dir)
+        values = masked(plain(config))
+        changes = [] if origin is None or origin.weights_only else changed(origin, values)
+        parts = build_parts(config)
+        if not config.trainer.fast_dev_run:
+            parts.run_dir = run_folder.create(run_dir, config.name)
+            stack.enter_context(held(parts.run_dir))
+        if origin is not None and origin.weights_only and parts.run_dir is not None:
+            origin = set_aside(origin, parts.run_dir)
+        trainer = build_trainer(parts)
+        trainer.store.about |= {"config": json.dumps(values), "command": run_folder.command("train", overrides)}
+        report = Report(parts.run_dir)
+        with report.logging():
+            banner(report, trainer, config.name)
+            report.print(_table_of(trainer))
+            with hinted(parts.config, {} if origin is None else origin.state):
+                go_on(report, trainer, origin, changes)
+            if origin is None and config.resume == "auto":
+                report.print(f"resume=auto: no checkpoint in {run_dir} yet, so this starts the run")
             if parts.run_dir is not None:
-                run_folder.write_summary(parts.run_dir, trainer, overrides)
-        final_table(report, trainer, overrides, perf_counter() - started)
+                run_folder.write_config(parts.run_dir, to_yaml(values), overrides)
+            _train(report, trainer, parts, overrides, values)
+            final_table(report, trainer, overrides, perf_counter() - started)
     return Result(dict(trainer.metrics), parts.run_dir, trainer.model, trainer.ending.status, trainer.ending.reason)
+
+
+def _train(report: Report, trainer: Trainer, parts: Parts, overrides: Sequence[str], values: dict[str, Any]) -> None:
+    """Fit and test, and write ``summary.json`` whatever comes."""
+    try:
+        trainer.fit()
+        if trainer.ending.status != "preempted":
+            _test(trainer, parts, values)
+    except Exception as error:
+        report.note(f"{type(error).__name__}: {error}")
+        if trainer.store.last.is_file():
+            report.rows({"resume": again(trainer, overrides)})
+        raise
+    finally:
+        if parts.run_dir is not None:
+            run_folder.write_summary(parts.run_dir, trainer, overrides)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Train as the command line says and return the exit code."""
     line = read_line(arguments)
     if not line.flags:
-        config = compose(None, *line.overrides, config_dir=line.config_dir)
+        config = compose_line(line)
         return _exit_code(run_config(config, line.shown))
     if {"-m", "--multirun"} & set(line.flags) and any(o.startswith("run_dir=") for o in line.overrides):
         raise ConfigError("run_dir names the folder of one run; the one of a sweep is hydra.sweep.dir=PATH")
@@ -106,41 +131,22 @@ def _exit_code(result: Result) -> int:
     return EXIT_CODES.get(result.stop_reason, 0) if result.status == "preempted" else 0
 
 
-def _checkpoint(resume: str | None, run_dir: str | Path | None) -> Path | None:
-    """Return the checkpoint to go on from: none, the one of ``run_dir`` if there is any (auto), or the one named."""
-    last = None if run_dir is None else Path(run_dir) / "checkpoints" / "last.ckpt"
-    if resume == "auto":
-        if last is None:
-            raise ConfigError("resume=auto goes on with the run in run_dir: give run_dir=PATH too")
-        return last if last.is_file() else None
-    checkpoint = None if resume is None else find(resume)
-    if (
-        last is not None
-        and last.is_file()
-        and (checkpoint is None or checkpoint.parent.resolve() != last.parent.resolve())
-    ):
-        raise ConfigError(
-            f"run_dir={run_dir}: holds a run already; resume=auto goes on with it, or give another run_dir"
-        )
-    return checkpoint
-
-
 def _table_of(trainer: Trainer) -> str:
-    assert isinstance(trainer.train_loader, Loader)
+    if not isinstance(trainer.train_loader, Loader):
+        return str(trainer.model)  # a stream of samples, of which the first would be lost
     with trainer.evaluating() as model, trainer.without_gradients():
         return model_table(model, trainer.to_device(trainer.train_loader.first()))
 
 
-def _test(trainer: Trainer, parts: Parts) -> None:
+def _test(trainer: Trainer, parts: Parts, values: dict[str, Any]) -> None:
     """Restore the best weights and test them, whatever ended the run."""
     trainer.restore_best()
     loader = parts.loader("test")
     if parts.config["test"] and loader is not None and trainer.settings.limit_test_batches != 0:
         trainer.test(loader)
     if trainer.run_dir is not None:
-        values = flatten({name: parts.config[name] for name in HYPERPARAMETERS})
-        for logger in trainer.loggers:
-            logger.hyperparameters(values, trainer.metrics)
+        shown = flatten({name: values[name] for name in HYPERPARAMETERS if name in values})
+        trainer.loggers.hyperparameters(shown, trainer.metrics)
         trainer.close()
 
 

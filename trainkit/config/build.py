@@ -14,9 +14,10 @@ import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from trainkit.config.compose import plain
-from trainkit.data import Loader, Splits
+from trainkit.data import Loader, Source, Splits, keyed_stream, length
 from trainkit.device import pick
 from trainkit.errors import ConfigError
 from trainkit.evaluator import Evaluator
@@ -27,7 +28,9 @@ from trainkit.settings import Settings
 from trainkit.timing import duration
 from trainkit.trainer import Trainer
 
-LOADER_KEYS = ("num_workers", "prefetch_factor", "persistent_workers", "pin_memory")
+LOADER_KEYS = ("num_workers", "pin_memory", "on_error", "max_errors", "changed", "timeout")
+WORKER_KEYS = ("prefetch_factor", "persistent_workers")
+"""Those of the loader that mean something only if there are workers."""
 OPTIONAL = ("schedule", "averaging", "callbacks", "loggers", "checkpoint", "metrics")
 """Groups that the command line may leave out: ``~averaging``."""
 
@@ -43,19 +46,20 @@ class Parts:
     splits: Splits
     run_dir: Path | None
 
-    def loader(self, name: str) -> Loader | None:
+    def loader(self, name: str) -> Source | None:
         """Return the loader of ``train``, ``val`` or ``test``, None where there is no such data set."""
         dataset, data, training = getattr(self.splits, name), self.config["data"], name == "train"
         if dataset is None:
             return None
-        options = {key: data[key] for key in LOADER_KEYS if data.get(key) is not None}
-        if not options.get("num_workers"):
-            options = {key: options[key] for key in ("num_workers", "pin_memory") if key in options}
+        keys = LOADER_KEYS + (WORKER_KEYS if data.get("num_workers") else ())
+        options = {key: data[key] for key in keys if data.get(key) is not None}
         options.setdefault("pin_memory", pick(self.settings.device).type == "cuda")
         size = data["batch_size"] if training else data["val_batch_size"]
         shuffle, drop_last = training and data["shuffle"], training and data["drop_last"]
         seed = fold(self.config["seed"], name)
-        return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, **options)
+        if isinstance(dataset, IterableDataset):
+            return keyed_stream(dataset, size, drop_last=drop_last, seed=seed, name=name, **options)
+        return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, name=name, **options)
 
 
 def build_parts(config: DictConfig, run_dir: Path | None = None) -> Parts:
@@ -109,7 +113,7 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         optimizer,
         train_loader,
         parts.loader("val"),
-        schedule=_schedule(values["schedule"], optimizer, settings, len(train_loader)),
+        schedule=_schedule(values["schedule"], optimizer, settings, length(train_loader)),
         averaging=instantiate(values["averaging"], "averaging") if values["averaging"] else None,
         metrics=_metrics(values["metrics"]),
         callbacks=callbacks,
@@ -178,7 +182,9 @@ def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     return {**rest, "fused": True} if fits and "fused" in inspect.signature(target).parameters else rest
 
 
-def _schedule(node: Mapping[str, Any] | None, optimizer: Any, settings: Settings, batches: int) -> Schedule | None:
+def _schedule(
+    node: Mapping[str, Any] | None, optimizer: Any, settings: Settings, batches: int | None
+) -> Schedule | None:
     if not node or not node.get("scheduler"):
         return None
     interval, warmup = node.get("interval", "step"), node.get("warmup") or 0  # one's own may leave them out

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainkit.config.additions import require_no_slips
 from trainkit.config.recipes import folder, require_recipe
 from trainkit.errors import ConfigError, TrainingError, closest
 
 VERSION_BASE = "1.3"
+LONGEST_NAME = 200
+"""Bytes; file systems take 255."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class Line:
     config_dir: str | None
     flags: list[str]
     """Those of Hydra, with their values."""
+    trust: list[str] = field(default_factory=list)
+    """Packages whose code a config that comes with a run may name."""
 
     @property
     def folder_flag(self) -> list[str]:
@@ -41,7 +46,7 @@ class Line:
     @property
     def shown(self) -> list[str]:
         """What a repetition of the line needs."""
-        return [*self.overrides, *self.folder_flag]
+        return [*self.overrides, *self.folder_flag, *(word for name in self.trust for word in ("--trust", name))]
 
 
 def read_line(arguments: Sequence[str]) -> Line:
@@ -52,6 +57,10 @@ def read_line(arguments: Sequence[str]) -> Line:
             line.config_dir = next(rest, "")
         elif argument.startswith("--config-dir="):
             line.config_dir = argument.split("=", 1)[1]
+        elif argument == "--trust":
+            line.trust.append(next(rest, ""))
+        elif argument.startswith("--trust="):
+            line.trust.append(argument.split("=", 1)[1])
         elif argument.startswith("-") or ("=" not in argument and not argument.startswith("~")):
             line.flags.append(argument)
         else:
@@ -78,14 +87,36 @@ def compose(recipe: str | None = None, *overrides: str, config_dir: str | Path |
     more = [Path(config_dir).absolute()] if config_dir else []
     chosen = [override.split("=", 1)[1] for override in given if re.match(r"\+?recipe=", override)]
     require_recipe(chosen[-1] if chosen else None, *more)
-    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in more)}]"] if more else []
-    with composition_errors(), initialize_config_dir(str(folder()), version_base=VERSION_BASE):
-        config = hydra.compose("config", overrides=given + search)
+    base = [*(f"recipe={name}" for name in chosen[-1:]), *search_path(*more)]
+    with composition_errors(base), initialize_config_dir(str(folder()), version_base=VERSION_BASE):
+        config = hydra.compose("config", overrides=[*given, *search_path(*more)])
         OmegaConf.resolve(config)
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise ConfigError(f"{', '.join(missing)}: must be given a value")
+    require_no_slips(plain(config), given)
     return config
+
+
+def search_path(*folders: Path) -> list[str]:
+    """Return the override that lets Hydra look for options in these folders too, whatever their names hold."""
+    quoted = [str(path).replace("\\", "\\\\").replace('"', '\\"') for path in folders]
+    entries = ",".join(f'"file://{path}"' for path in quoted)
+    return [f"hydra.searchpath=[{entries}]"] if folders else []
+
+
+def is_plain_name(name: str) -> bool:
+    """Say whether a name can name a folder under ``runs/``, and no other."""
+    plain = name.isprintable() and not name.startswith(".") and not set(name) & set("/\\")
+    return plain and 0 < len(name.encode()) <= LONGEST_NAME
+
+
+def _require_plain_names(arguments: Sequence[str]) -> None:
+    """Refuse a name that would lead a sweep's folder elsewhere; Hydra makes that folder before any job starts."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key.lstrip("+") == "name" and not all(is_plain_name(name.strip("'\" ")) for name in value.split(",")):
+            raise ConfigError(f"name={value[:200]!r}: names a folder under runs/, so it must be a plain file name")
 
 
 def hydra_main(job: Callable[[DictConfig, Sequence[str], Path | None], Any], arguments: Sequence[str]) -> None:
@@ -99,6 +130,7 @@ def hydra_main(job: Callable[[DictConfig, Sequence[str], Path | None], Any], arg
         ConfigError, TrainingError: What the first job to fail raised; a sweep ends with it.
     """
 
+    _require_plain_names(arguments)
     failures: list[Exception] = []
 
     def task(config: DictConfig) -> Any:
@@ -131,25 +163,25 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
-def to_yaml(config: DictConfig) -> str:
-    """Return the config as YAML."""
+def to_yaml(config: DictConfig | dict[str, Any]) -> str:
+    """Return the config, or plain values, as YAML."""
     return OmegaConf.to_yaml(config)
 
 
 @contextmanager
-def composition_errors() -> Iterator[None]:
-    """Turn what Hydra and OmegaConf raise into one clear :class:`ConfigError`."""
+def composition_errors(base: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into one clear :class:`ConfigError`; ``base`` chooses the recipe."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(_explain(error, base)) from error
     except ValueError as error:
         if not str(error).startswith("Config group override"):  # Hydra's; any other comes from what was run
             raise
         raise ConfigError("GROUP=OPTION: an option is a name; ~GROUP leaves a group out") from error
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, base: Sequence[str]) -> str:
     cause = error.__cause__ or error
     text = f"{error}\n{cause}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -159,26 +191,28 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write KEY=VALUE, in quotes where a shell or Hydra would split it"
     if match := re.search(r"Interpolation key '([^']+)' not found", text):
-        return f"${{{match[1]}}}: there is no such key to take a value from.{_closest_key(match[1])}"
+        return f"${{{match[1]}}}: there is no such key to take a value from.{_closest_key(match[1], base)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error).splitlines()[0]}"
     if match := re.search(r"Could not delete from config\. '([^']+)'", text):
-        return f"~{match[1]}: there is no such key, or its value is null.{_closest_key(match[1])}"
+        return f"~{match[1]}: there is no such key, or its value is null.{_closest_key(match[1], base)}"
     if match := re.search(r"Could not override '([^']+)'", text):
         key = getattr(cause, "full_key", None) or match[1]  # of {...} the one key in it
-        return f"{key}: there is no such key.{_closest_key(key) or f' +{key}=VALUE adds one.'}"
+        return f"{key}: there is no such key.{_closest_key(key, base) or f' +{key}=VALUE adds one.'}"
     if match := re.search(r"Could not find '([^']+)'", text):
         return f"{match[1]}: there is no such config group or option"
     return str(error).strip().splitlines()[0]
 
 
-def _closest_key(key: str) -> str:
-    """Return a hint at the key nearest to ``key`` among those that any recipe has."""
+def _closest_key(key: str, base: Sequence[str]) -> str:
+    """Return a hint at the key nearest to ``key`` among those of the recipe: one beside it, one of its name, any."""
     with initialize_config_dir(str(folder()), version_base=VERSION_BASE):
-        keys = [k for k in _keys(OmegaConf.to_container(hydra.compose("config")), "") if k != key]
+        keys = [k for k in _keys(OmegaConf.to_container(hydra.compose("config", overrides=list(base))), "") if k != key]
     keys += [path.name for path in folder().iterdir() if path.is_dir()]  # a group that nobody chose from is no key yet
-    same_leaf = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    return f" Did you mean {same_leaf[0]!r}?" if same_leaf else closest(key, keys)
+    parent, _, leaf = key.rpartition(".")
+    beside = [k for k in keys if k.rpartition(".")[0] == parent]
+    same_leaf = [k for k in keys if k.rpartition(".")[2] == leaf]
+    return closest(key, beside, cutoff=0.8) or (f" Did you mean {same_leaf[0]!r}?" if same_leaf else closest(key, keys))
 
 
 def _keys(node: Any, prefix: str) -> Iterator[str]:

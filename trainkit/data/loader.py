@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
-from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, default_collate
+from torch.utils.data import Dataset, IterableDataset
 
+from trainkit.data.deaths import pids_in, unknown_death
+from trainkit.data.failures import LeftOut
+from trainkit.data.fetch import Fetch
+from trainkit.data.fingerprint import Fingerprint, fingerprint_of, tensors_of
+from trainkit.data.foreign import Foreign, require_choices
+from trainkit.data.worker import Partial
+from trainkit.data.workers import Workers
 from trainkit.device import map_tensors
-from trainkit.errors import ConfigError
-from trainkit.keys import Streams, fold, permutation
+from trainkit.errors import ConfigError, TrainingError
+from trainkit.keys import fold, permutation
+
+TIMEOUT = 300.0
+"""Seconds for which a batch of workers may keep the training waiting."""
+WARNED = 5
+"""How many samples that were left out are told of one by one."""
+
+log = logging.getLogger(__name__)
 
 
 class Loader:
@@ -37,11 +48,17 @@ class Loader:
         seed: Where all keys of this loader come from.
         drop_last: Leave out a last batch that is smaller.
         collate_fn: Makes a batch of a list of samples; torch's default otherwise.
-        worker_options: ``pin_memory``, which counts where there is a CUDA device, and for workers whatever
+        name: What messages call the data set: ``train`` is ``data.train``.
+        on_error: What a sample that raises does: ``stop`` the run, or ``skip`` that sample and be counted.
+        max_errors: How many samples may be left out before the run is stopped all the same.
+        changed: What :meth:`load_state_dict` does if the data are no longer those of the checkpoint: ``refuse`` or
+            ``allow``.
+        worker_options: ``pin_memory``, which counts where there is a CUDA device, ``timeout``, the seconds for which a
+            batch of the workers may keep the training waiting (300; 0 for any time), and for workers whatever
             ``torch.utils.data.DataLoader`` takes.
 
     Raises:
-        ConfigError: For an iterable data set, an empty one, or a batch size below 1.
+        ConfigError: For an iterable data set, an empty one, a batch size below 1, or an unknown choice.
     """
 
     def __init__(
@@ -54,6 +71,10 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        name: str = "train",
+        on_error: str = "stop",
+        max_errors: int = 100,
+        changed: str = "refuse",
         **worker_options: Any,
     ) -> None:
         if isinstance(dataset, IterableDataset):
@@ -62,18 +83,24 @@ class Loader:
             )
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: must be at least 1")
+        require_choices(on_error, max_errors, changed, worker_options.get("timeout", TIMEOUT))
         self.dataset, self.batch_size, self.num_workers = dataset, batch_size, num_workers
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.shuffle, self.drop_last, self.name = shuffle, drop_last, name
+        self.on_error, self.max_errors, self.changed = on_error, max_errors, changed
         self.pin_memory = bool(worker_options.pop("pin_memory", False)) and torch.cuda.is_available()
+        self.timeout = float(worker_options.pop("timeout", TIMEOUT))
         self._key = fold(seed, "data")
-        self._fetch = _Fetch(dataset, collate_fn, fold(self._key, "sample"))
-        self._order = _Order()
-        self._workers: DataLoader[Any] | None = None
+        self._fetch = Fetch(dataset, collate_fn, fold(self._key, "sample"), name, on_error == "skip")
+        self._workers: list[Workers] = []
         self._worker_options = worker_options
+        self._left_out: set[int] = set()
+        self._fingerprint: Fingerprint | None = None
         self._epoch = 0
         if len(self) == 0:
             size = len(dataset)  # type: ignore[arg-type]
-            raise ConfigError(f"a data set of {size} samples gives no batch of {batch_size} (drop_last={drop_last})")
+            raise ConfigError(
+                f"data.{name}: a data set of {size} samples gives no batch of {batch_size} (drop_last={drop_last})"
+            )
 
     def __len__(self) -> int:
         size = len(self.dataset)  # type: ignore[arg-type]
@@ -85,10 +112,15 @@ class Loader:
         return self.batches(self._epoch - 1)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the batches of ``epoch`` from number ``start`` on."""
+        """Yield the batches of ``epoch`` from number ``start`` on.
+
+        Raises:
+            TrainingError: If a sample cannot be fetched or does not fit its batch, or a worker dies or hangs.
+        """
         if self.num_workers > 0:
             return self._from_workers(epoch, start)
-        fetched = (self._fetch.__getitems__((epoch, indices)) for indices in self.indices(epoch, start))
+        read = self._fetch.read if self.on_error == "stop" else self._read_and_count
+        fetched = (read(epoch, indices) for indices in self.indices(epoch, start))
         return (map_tensors(batch, Tensor.pin_memory) for batch in fetched) if self.pin_memory else fetched
 
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
@@ -99,89 +131,111 @@ class Loader:
         order = permutation(fold(self._key, "order", epoch), size) if self.shuffle else torch.arange(size)
         return iter(order[start * self.batch_size : len(self) * self.batch_size].split(self.batch_size))
 
+    def where(self, epoch: int, number: int) -> list[int]:
+        """Return the indices of the samples in batch ``number`` of ``epoch``."""
+        chosen: list[int] = next(self.indices(epoch, number)).tolist()
+        return chosen
+
+    def fetch(self, epoch: int, number: int) -> Any:
+        """Return batch ``number`` of ``epoch``; samples left out of it are not counted.
+
+        Where workers read the data, one of them does it: files that this process opened would be of no use to others.
+        """
+        (indices,) = islice(self.indices(epoch, number), 1)
+        if self.num_workers and not tensors_of(self.dataset):
+            options = {"multiprocessing_context": self._worker_options.get("multiprocessing_context")}
+            options["worker_init_fn"] = self._worker_options.get("worker_init_fn")
+            worker = Workers(self._fetch, 1, self.timeout, options)
+            (batch,) = worker.batches(epoch, iter([indices]), _without_notes)
+            return batch
+        try:
+            return self._fetch.read(epoch, indices)
+        finally:
+            self._fetch.take_left_out()
+
     def first(self) -> Any:
         """Return the first batch of epoch 0, fetched in this process."""
-        return self._fetch.__getitems__((0, next(self.indices(0))))
+        return self.fetch(0, 0)
+
+    @property
+    def errors(self) -> int:
+        """How many samples ``on_error=skip`` has left out; each counts once, however often it was tried."""
+        return len(self._left_out)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what tells these data from others, and which samples were left out so far."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_of(self)
+        return {**self._fingerprint.state_dict(), "errors": sorted(self._left_out)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned.
+
+        Raises:
+            ConfigError: If the data are others, with each difference.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint_of(self)
+        self._fingerprint.compare(state_dict, self.name, self.changed)
+        self._left_out = set(state_dict.get("errors", ()))
 
     def _from_workers(self, epoch: int, start: int) -> Iterator[Any]:
-        if self._workers is None:
-            self._workers = DataLoader(
-                self._fetch,
-                batch_sampler=self._order,  # type: ignore[arg-type]
-                collate_fn=_as_it_is,
-                num_workers=self.num_workers,
-                pin_memory=self.pin_memory,
-                worker_init_fn=partial(_start_worker, self._worker_options.pop("worker_init_fn", None)),
-                generator=torch.Generator(),  # so that starting workers draws nothing from the global generator
-                **self._worker_options,
-            )
-        self._order.epoch, self._order.batches = epoch, self.indices(epoch, start)
-        return iter(self._workers)
+        free = next((workers for workers in self._workers if workers.alive and not workers.busy), None)
+        self._workers = [workers for workers in self._workers if workers.alive]
+        if free is None:  # another iteration may be under way, which must not be disturbed
+            free = Workers(self._fetch, self.num_workers, self.timeout, self._options())
+            self._workers.append(free)
+        yield from free.batches(epoch, self.indices(epoch, start), self._taken)
+
+    def _options(self) -> dict[str, Any]:
+        return {**self._worker_options, "pin_memory": self.pin_memory}
+
+    def _taken(self, batch: Any) -> Any:
+        if type(batch) is not Partial:
+            return batch
+        self._count(batch.left_out)
+        return batch.batch
+
+    def _read_and_count(self, epoch: int, indices: Tensor) -> Any:
+        batch = self._fetch.read(epoch, indices)
+        if self._fetch.left_out:
+            self._count(self._fetch.take_left_out())
+        return batch
+
+    def _count(self, left_out: list[LeftOut]) -> None:
+        """Count the samples that a batch lacks, now that the batch is used."""
+        for sample, reason in left_out:
+            if sample in self._left_out:
+                continue
+            self._left_out.add(sample)
+            if self.errors > self.max_errors:
+                raise TrainingError(
+                    f"data.{self.name}: {self.errors} samples had to be left out, more than data.max_errors="
+                    f"{self.max_errors}; the last one: {reason}"
+                )
+            if self.errors <= WARNED:
+                last = "; from now on they are only counted" if self.errors == WARNED else ""
+                log.warning("left out (data.on_error=skip): %s%s", reason, last)
 
 
-class _Order:
-    """The batch sampler of the workers: tells them the epoch along with each batch's indices.
+def _without_notes(batch: Any) -> Any:
+    return batch.batch if type(batch) is Partial else batch
 
-    It does not know the loader: in a reference cycle the queues would go before the workers are told to end.
+
+def explained(error: BaseException, *sources: Iterable[Any]) -> TrainingError | None:
+    """Return in clear words what torch says of a dead worker; None for any other error.
+
+    torch raises that error in the main thread wherever it stands, even in the midst of a training step.
+
+    Args:
+        error: What was raised.
+        sources: The loaders whose workers it may be about.
     """
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.batches: Iterator[Tensor] = iter(())
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        epoch = self.epoch  # as arrays, which go through a queue as bytes; a tensor would take a file descriptor
-        return ((epoch, indices.numpy()) for indices in self.batches)
-
-
-class _Fetch(Dataset[Any]):
-    """Fetches and collates one batch, the same in every process. Looks to torch's DataLoader like a data set."""
-
-    def __init__(self, dataset: Dataset[Any], collate_fn: Callable[[list[Any]], Any] | None, key: int) -> None:
-        self._dataset, self._collate, self._key = dataset, collate_fn or default_collate, key
-        self._tensors = dataset.tensors if type(dataset) is TensorDataset and collate_fn is None else None
-        inner: Any = dataset
-        while type(inner) is Subset:  # has a __getitems__ whatever it wraps
-            inner = inner.dataset
-        self._getitems = getattr(dataset, "__getitems__", None) if hasattr(inner, "__getitems__") else None
-        self._streams = Streams()
-
-    def __getitems__(self, tagged: tuple[int, Any]) -> Any:
-        epoch, indices = tagged
-        if self._tensors is not None:
-            chosen = torch.as_tensor(indices)
-            return tuple(tensor.index_select(0, chosen.to(tensor.device)) for tensor in self._tensors)
-        seed, key, numbers = self._streams.seed, fold(self._key, epoch), indices.tolist()
-        if self._getitems is not None:
-            seed(fold(key, numbers[0]))
-            samples = self._getitems(numbers)
-            return self._collate(samples) if isinstance(samples, list) else samples
-        samples = []
-        for number in numbers:
-            seed(fold(key, number))
-            samples.append(self._dataset[number])
-        return self._collate(samples)
-
-
-def _start_worker(then: Callable[[int], None] | None, worker: int) -> None:
-    """Leave signals to the main process: a Ctrl-C reaches the workers too, and they must finish their batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # macOS has none; there a SIGTERM to the whole group ends the workers at once
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_end_with_the_main_process, daemon=True).start()
-    if then is not None:
-        then(worker)
-
-
-def _end_with_the_main_process() -> None:
-    """Obey a SIGTERM of the main process, which sends one to workers that are left when it exits; ignore others."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+    if not pids_in(error):
+        return None
+    crews = (workers for source in sources if isinstance(source, Loader) for workers in source._workers)
+    told = next((words for workers in crews if (words := workers.explain(error))), None)
+    return unknown_death(error) if told is None else TrainingError(told)
 
 
 def length(loader: Iterable[Any] | None) -> int | None:
@@ -192,46 +246,21 @@ def length(loader: Iterable[Any] | None) -> int | None:
         return None
 
 
-def batches(loader: Iterable[Any], epoch: int, start: int, key: int) -> Iterator[Any]:
-    """Yield the batches of ``epoch`` from number ``start`` on, of a :class:`Loader` or any other iterable.
-
-    A foreign loader is made repeatable as far as can be: the global generators and its own are keyed before it starts,
-    the global ones again before each batch, its sampler is told the epoch, and the batches before ``start`` are fetched
-    and thrown away.
-    """
-    if isinstance(loader, Loader):
-        return loader.batches(epoch, start)
-    return _foreign(loader, epoch, start, fold(key, "loader", epoch))
+Source: TypeAlias = Loader | Foreign
+"""Where a run's batches come from; both have ``batches(epoch, start)`` and can be saved and gone on with."""
 
 
-def _foreign(loader: Any, epoch: int, start: int, key: int) -> Iterator[Any]:
-    streams = Streams()
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    for owner in (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)):
-        if callable(set_epoch := getattr(owner, "set_epoch", None)):
-            set_epoch(epoch)
-        if isinstance(own := getattr(owner, "generator", None), torch.Generator):
-            own.manual_seed(key)
-    streams.seed(key)
-    iterator = iter(loader)
-    for number in range(10**18):
-        streams.seed(fold(key, number))
-        batch = next(iterator, iterator)
-        if batch is iterator:
-            return
-        if number >= start:
-            yield batch
-        del batch  # its memory is free for the next one
+def as_source(loader: Iterable[Any], key: int) -> Source:
+    """Return a :class:`Loader` as it is, and what makes any other loader repeatable; its randomness is of ``key``."""
+    return loader if isinstance(loader, Loader | Foreign) else Foreign(loader, key)
 
 
-def train_windows(
-    loader: Iterable[Any], epoch: int, start: int, stop: int | None, size: int, key: int
-) -> Iterator[Sequence[Any]]:
+def train_windows(source: Source, epoch: int, start: int, stop: int | None, size: int) -> Iterator[Sequence[Any]]:
     """Yield batches ``start`` to ``stop`` of ``epoch`` in lists of ``size``, the last one shorter if need be.
 
     Each list is a window: the food of one optimizer step.
     """
-    rest = batches(loader, epoch, start, key)
+    rest = source.batches(epoch, start)
     if stop is not None:
         rest = islice(rest, max(stop - start, 0))
     if size == 1:

@@ -5,6 +5,7 @@ from typing import Any
 from trainkit.loggers.json_lines import JSONLines as JSONLines
 from trainkit.loggers.logger import Axis as Axis
 from trainkit.loggers.logger import Logger as Logger
+from trainkit.loggers.logger import Loggers as Loggers
 
 
 def __getattr__(name: str) -> Any:

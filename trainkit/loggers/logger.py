@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from trainkit.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from trainkit.state import Counters
+
+log = logging.getLogger("trainkit")
 
 Axis = Literal["step", "epoch"]
 
@@ -27,3 +33,45 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Write out what is held back."""
+
+
+class Loggers(list[Logger]):
+    """The loggers of a run; what is sent here goes to each of them.
+
+    One that fails, on a full disk say, is switched off with a warning: an observer must not cost the training.
+
+    Args:
+        loggers: Called in this order.
+        warnings: Takes the warning, which is logged too.
+    """
+
+    def __init__(self, loggers: Iterable[Logger], warnings: list[str]) -> None:
+        super().__init__(loggers)
+        self._warnings = warnings
+
+    def log(self, values: dict[str, float], counters: Counters, axis: Axis) -> None:
+        self._each("log", values, counters, axis)
+
+    def image(self, name: str, image: Any, counters: Counters) -> None:
+        self._each("image", name, image, counters)
+
+    def hyperparameters(self, parameters: dict[str, Any], metrics: dict[str, float]) -> None:
+        self._each("hyperparameters", parameters, metrics)
+
+    def rewind(self, counters: Counters) -> None:
+        self._each("rewind", counters)
+
+    def close(self) -> None:
+        self._each("close")
+
+    def _each(self, method: str, *arguments: Any) -> None:
+        for logger in tuple(self):
+            try:
+                getattr(logger, method)(*arguments)
+            except (ConfigError, TrainingError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on
+                self.remove(logger)
+                told = f"the logger {type(logger).__name__} failed and is switched off: {type(error).__name__}: {error}"
+                self._warnings.append(told)
+                log.warning(told)

@@ -28,6 +28,8 @@ class WeightAverage:
         every: Optimizer steps between two updates.
     """
 
+    copies_state = True
+
     def __init__(self, kind: str = "ema", *, decay: float = 0.999, start: str | None = None, every: int = 1) -> None:
         if kind not in ("ema", "swa"):
             raise ConfigError(f"averaging.kind={kind}: must be ema or swa")
@@ -77,12 +79,18 @@ class WeightAverage:
         return self.averaged.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.averaged.load_state_dict(state_dict)
-        self._updates = int(state_dict["n_averaged"])
+        """Restore the average; from a run without one there is none yet, and the next update begins it."""
+        if state_dict:
+            self.averaged.load_state_dict(state_dict)
+        else:
+            self.averaged.n_averaged.zero_()
+        self._updates = int(self.averaged.n_averaged)
 
 
 class NoAverage:
     """The model itself."""
+
+    copies_state = True
 
     def attach(self, model: nn.Module, steps_per_epoch: int | None) -> None:
         """Keep nothing."""

@@ -1,0 +1,203 @@
+"""Configs that come with a run: read, held, and composed with one's own overrides."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainkit.checkpoint.migrations import FORMAT
+from trainkit.config.compose import Line, compose, plain, to_yaml
+from trainkit.config.stored import MOST_BYTES, compose_line, compose_stored, read_yaml, stored_config
+from trainkit.errors import ConfigError
+
+
+def store(run: Path, config: object = None, yaml: str | None = None) -> Path:
+    """Write a run folder whose checkpoint holds a config as text, or none; with a ``config.yaml`` or not."""
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+    about = {} if config is None else {"config": config if isinstance(config, str) else json.dumps(config)}
+    torch.save({"format": FORMAT, "about": about}, run / "checkpoints" / "last.ckpt")
+    if yaml is not None:
+        (run / "config.yaml").write_text(yaml)
+    return run
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "cnn", "linear"])
+@pytest.mark.parametrize("where", ["checkpoint", "config.yaml"])
+def test_a_config_comes_back_as_it_was_composed(tmp_path: Path, recipe: str, where: str) -> None:
+    config = compose(
+        recipe, "averaging=ema", "+tags=[1, 1e-7, '1e3', yes, 'no', '2001-01-01', null]", "optimizer.lr=1e-12"
+    )
+    if where == "checkpoint":
+        run = store(tmp_path / "run", plain(config), "name: another\n")
+    else:
+        run = store(tmp_path / "run", None, to_yaml(config))
+    assert compose_stored(run) == config
+    assert compose_stored(run / "checkpoints" / "last.ckpt") == config
+
+
+def test_overrides_are_applied_as_to_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_NAME", "mine")
+    run = store(tmp_path / "run", plain(compose("mlp", "run_dir=old", "resume=older")))
+    lines = [
+        "model=linear",
+        "optimizer.lr=7",
+        "~callbacks.progress",
+        "+optimizer.amsgrad=true",
+        "name=${oc.env:MY_NAME}",
+        "resume=x",
+    ]
+    config = compose_stored(run, [*lines, "metrics=classification", "debug=limit"])
+    assert config.model == compose("mlp", "model=linear").model
+    assert (config.optimizer.lr, config.optimizer.amsgrad, config.name, config.trainer.max_epochs) == (
+        7,
+        True,
+        "mine",
+        3,
+    )
+    assert "progress" not in config.callbacks
+    assert (config.run_dir, config.resume) == (None, "x")
+    assert list(config.metrics) == ["classification"]
+    with pytest.raises(ConfigError, match="there is no such key"):
+        compose_stored(run, ["optimizer.typo=1"])
+    with pytest.raises(ConfigError, match="there is no such option"):
+        compose_stored(run, ["model=typo"])
+    with pytest.raises(ConfigError, match="there is no such key"):
+        compose_stored(run, ["+lr=1"])
+
+
+def test_what_an_override_replaces_is_not_held(tmp_path: Path) -> None:
+    config = plain(compose("mlp"))
+    config["model"] = {"_target_": "os.system", "command": "true"}
+    config["checkpoint"]["folder"] = "/elsewhere"
+    run = store(tmp_path / "run", config)
+    with pytest.raises(ConfigError, match=r"checkpoint\.folder='/elsewhere'"):
+        compose_stored(run)
+    with pytest.raises(ConfigError, match=r"model\._target_='os\.system'"):
+        compose_stored(run, ["checkpoint.folder=here"])
+    assert compose_stored(run, ["checkpoint.folder=here", "model=mlp"]).checkpoint.folder == "here"
+
+
+def test_own_options_may_be_chosen_from_a_folder_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "my, own" / "optimizer").mkdir(parents=True)
+    (tmp_path / "my, own" / "optimizer" / "mine.yaml").write_text("_target_: mine.Lion\nlr: 3\n")
+    run = store(tmp_path / "run", plain(compose("mlp")))
+    config = compose_stored(run, ["optimizer=mine"], config_dir=tmp_path / "my, own")
+    assert config.optimizer == {"_target_": "mine.Lion", "lr": 3}
+
+
+def test_keys_that_are_newer_than_the_run_get_their_defaults(tmp_path: Path) -> None:
+    config = plain(compose("mlp", "~loggers"))
+    del config["trainer"]["deterministic"], config["penalty"], config["tags"]
+    found = compose_stored(store(tmp_path / "run", config))
+    assert found == compose("mlp", "~loggers")
+
+
+def test_a_secret_that_was_masked_must_be_given_again(tmp_path: Path) -> None:
+    config = {**plain(compose("mlp")), "hub": {"token": "***"}}
+    run = store(tmp_path / "run", config)
+    with pytest.raises(ConfigError, match=r"^hub\.token: not stored with the run; give it again, such as hub\.token="):
+        compose_stored(run)
+    assert compose_stored(run, ["hub.token=mine"]).hub.token == "mine"
+
+
+# ---------------------------------------------------------------------- damaged and hostile texts
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "1", '"text"', "[" * 100_000, '{"a": ' * 5000 + "1" + "}" * 5000, "9" * 5000]
+)
+def test_a_damaged_config_in_a_checkpoint_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"its config is damaged|nested more than 50"):
+        compose_stored(store(tmp_path / "run", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: &x [1]\nb: *x\n", r"line 1: has an alias or anchor"),
+        ("a: 1\nb: *x\n", r"line 2: has an alias"),
+        ("a: !!python/object/apply:os.system ['true']\n", r"line 1: has the tag tag:yaml.org,2002:python/object/apply"),
+        ("a: !!binary aGk=\n", r"has the tag"),
+        ("a: !mine 1\n", r"has the tag !mine"),
+        ("a: " + "[" * 60 + "]" * 60, r"nested more than 50"),
+        ("[1, 2]\n", r"no mapping"),
+        ("a: {\n", r"config\.yaml: "),
+        ("", r"no mapping"),
+        ("a: 2001-01-01\n", r"a date there"),
+        ("a: 1\n---\nb: 2\n", r"expected a single document"),
+    ],
+)
+def test_yaml_that_trainkit_does_not_write_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        compose_stored(store(tmp_path / "run", None, text))
+
+
+def test_files_that_are_too_large_or_no_files_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: " + "x" * MOST_BYTES)
+    with pytest.raises(ConfigError, match="larger than"):
+        read_yaml(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="no regular file"):
+        read_yaml(path)
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    run = store(tmp_path, None)
+    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read"):
+        stored_config(run)
+    path.unlink()
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="no UTF-8"):
+        read_yaml(path)
+
+
+def test_a_damaged_checkpoint_leaves_the_config_beside_it(tmp_path: Path) -> None:
+    """So that ``resume=auto`` can fall back to an older checkpoint."""
+    run = store(tmp_path / "run", {"name": "in the checkpoint"}, to_yaml(compose("linear")))
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"PK")
+    assert compose_stored(run) == compose("linear")
+    with pytest.raises(ConfigError, match=r"last\.ckpt: cannot be read"):
+        compose_stored(run / "checkpoints" / "last.ckpt")
+
+
+def test_a_run_without_a_config_is_told_so(tmp_path: Path) -> None:
+    run = store(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"holds no config.*name one by recipe=NAME"):
+        compose_stored(run)
+
+
+# ---------------------------------------------------------------------- the command line
+
+
+def line(*overrides: str, trust: tuple[str, ...] = ()) -> Line:
+    return Line(list(overrides), None, [], list(trust))
+
+
+def test_a_line_means_the_run_that_it_names_unless_it_names_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "my run", plain(compose("linear", "seed=5")))
+    (tmp_path / "empty").mkdir()
+    named = ["resume='my run'", "resume=weights:'my run'", "resume='my run/checkpoints/last.ckpt'"]
+    for override in named:
+        assert compose_line(line(override.replace("weights:'my run'", "'weights:my run'"))).name == "linear"
+    assert compose_line(line("run_dir='my run'", "resume=auto")).seed == 5
+    assert compose_line(line("run_dir='my run'", "resume=weights")).seed == 5
+    assert compose_line(line("resume='my run'", "recipe=mlp")).name == "mlp"
+    for none in (["run_dir=empty", "resume=auto"], ["resume=auto"], ["seed=3"], []):
+        with pytest.raises(ConfigError, match="no recipe was given"):
+            compose_line(line(*none))
+    with pytest.raises(ConfigError, match="resume=nowhere: no checkpoint there"):
+        compose_line(line("resume=nowhere"))
+
+
+def test_trust_beside_a_recipe_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="--trust is for a config that comes with a run"):
+        compose_line(line("recipe=mlp", trust=("mine",)))
+    with pytest.raises(ConfigError, match=re.escape("--trust os:")):
+        compose_line(line("resume=nowhere", trust=("os",)))

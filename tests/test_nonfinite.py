@@ -1,0 +1,171 @@
+"""Bad numbers: caught before the step, late on a device, and located."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from trainkit.nonfinite import Guard, NonFinite, locate
+from trainkit.settings import Settings
+from trainkit.state import Counters
+
+CPU = torch.device("cpu")
+GOOD, NAN, INF = torch.tensor(1.0), torch.tensor(math.nan), torch.tensor(math.inf)
+
+
+def guard(optimizer=None, counters=None, **settings):
+    optimizer = optimizer or torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    return Guard(Settings(max_epochs=1, **settings), optimizer, counters or Counters(), CPU)
+
+
+def test_good_numbers_pass_unchanged():
+    gradients = [torch.randn(3, 4), torch.randn(5), torch.randn(2, dtype=torch.float64)]
+    before = [g.clone() for g in gradients]
+    assert guard().passes([GOOD], gradients)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("losses", "gradients", "what"),
+    [
+        ([NAN], [torch.ones(2)], "the loss is nan"),
+        ([GOOD, INF], [torch.ones(2)], "the loss is inf"),
+        ([GOOD], [torch.ones(2), torch.tensor([0.0, math.nan])], "a gradient is not finite"),
+        ([GOOD], [-INF.reshape(1)], "the gradient norm is -inf"),
+        (
+            [GOOD],
+            [torch.sparse_coo_tensor([[1]], [math.inf], (3,), check_invariants=True), GOOD],
+            "a gradient is not finite",
+        ),
+    ],
+)
+def test_bad_numbers_stop_the_run_and_name_the_step(losses, gradients, what):
+    with pytest.raises(NonFinite, match=what) as caught:
+        guard(counters=Counters(step=4, epoch=1, batch=2)).passes(losses, gradients)
+    assert (caught.value.step, caught.value.epoch, caught.value.batch) == (5, 1, 2)
+
+
+def test_skipping_is_counted_and_has_a_limit():
+    counters = Counters()
+    skipping = guard(counters=counters, on_nonfinite="skip", nonfinite_limit=3)
+    assert [skipping.passes([loss], [GOOD]) for loss in (NAN, INF, GOOD, NAN, NAN)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert (counters.nonfinite, counters.nonfinite_in_a_row) == (4, 2)
+    with pytest.raises(NonFinite, match="the last of 3 in a row"):
+        skipping.passes([NAN], [GOOD])
+
+
+def test_a_gradient_that_was_bad_does_not_spoil_the_next_step():
+    skipping = guard(on_nonfinite="skip")
+    assert not skipping.passes([GOOD], [NAN.reshape(1)])
+    assert skipping.passes([GOOD], [GOOD.reshape(1)])
+
+
+def test_an_overflow_under_the_loss_scaler_is_the_scalers_business():
+    scaled = guard(precision="fp16")
+    assert scaled.passes([GOOD], [INF.reshape(1)])
+    with pytest.raises(NonFinite):
+        scaled.passes([NAN], [GOOD])
+
+
+def test_held_back_on_the_device_the_weights_stay_those_before_the_bad_step():
+    """What a CUDA device does, on the CPU, whose fused optimizers take ``found_inf`` too."""
+    parameter = torch.ones(3, requires_grad=True)
+    optimizer = torch.optim.AdamW([parameter], 0.1, fused=True)
+    counters = Counters()
+    late = guard(optimizer, counters)
+    late._late, optimizer.found_inf = True, late._found
+    for step, value in enumerate([1.0, 2.0, math.nan, 3.0, 4.0]):
+        parameter.grad = torch.full((3,), value)
+        assert late.passes([GOOD], [parameter.grad])
+        optimizer.step()
+        counters.step, counters.batch = step + 1, step + 1
+        if step == 1:
+            late.look()
+            before = parameter.detach().clone(), {k: v.clone() for k, v in optimizer.state[parameter].items()}
+    assert torch.equal(parameter, before[0])
+    assert all(torch.equal(optimizer.state[parameter][name], value) for name, value in before[1].items())
+    with pytest.raises(NonFinite) as caught:
+        late.look()
+    assert (caught.value.step, caught.value.batch) == (3, 2)
+
+
+@pytest.mark.gpu
+def test_on_a_device_nothing_waits_until_somebody_looks():
+    parameter = torch.ones(3, requires_grad=True, device="cuda")
+    optimizer = torch.optim.AdamW([parameter], 0.1, fused=True)
+    counters = Counters()
+    late = Guard(Settings(max_epochs=1), optimizer, counters, torch.device("cuda:0"))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step, value in enumerate([1.0, math.inf, 3.0]):
+            before = parameter.detach().clone() if step == 1 else None
+            parameter.grad = torch.full((3,), value, device="cuda")
+            late.passes([torch.ones((), device="cuda")], [parameter.grad])
+            optimizer.step()
+            counters.step, counters.batch = step + 1, step + 1
+            kept = before if before is not None else None if step == 0 else kept  # noqa: F821
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(parameter, kept)
+    with pytest.raises(NonFinite) as caught:
+        late.look()
+    assert caught.value.step == 2
+
+
+# ---------------------------------------------------------------------- where
+
+
+class Breaks(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        if self.how == "output":
+            return x / 0
+        if self.how == "gradient":
+            return x + (x.detach() * 0 + (x - x).abs().sqrt())  # the gradient of sqrt at 0
+        return x
+
+
+def model(how=""):
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), Breaks(how), nn.Linear(4, 1))
+
+
+def spoiled():
+    net = model()
+    with torch.no_grad():
+        net[3].weight[0, 2] = math.nan
+    return net
+
+
+def row(values):
+    inputs = torch.ones(5, 3)
+    inputs[2, 1] = values
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("net", "inputs", "loss", "where"),
+    [
+        (model(), row(math.nan), torch.mean, "the input of the model (Sequential), in row 2 of the batch"),
+        (model("output"), row(1.0), torch.mean, "the output of 2 (Breaks)"),
+        (model("gradient"), row(1.0), torch.mean, "the gradient at the output of 1 (ReLU)"),
+        (model(), row(1.0), lambda y: y.mean() / 0, "the loss itself"),
+        (model(), row(1.0), lambda y: (y - y).abs().sqrt().sum(), "the gradient at the output of"),
+        (spoiled(), row(1.0), torch.mean, "the weights of 3.weight"),
+        (model(), row(1.0), torch.mean, "computed once more"),
+    ],
+)
+def test_the_first_bad_number_is_located(net, inputs, loss, where):
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules())
+    assert locate(net, lambda: loss(net(inputs))).startswith(where)
+    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules()) == hooks
+    assert all(p.grad is None for p in net.parameters())

@@ -1,0 +1,99 @@
+"""``resume=``: which checkpoint a run goes on from, what has changed since, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainkit.checkpoint import find, newest, read
+from trainkit.checkpoint.foreign import read_any
+from trainkit.commands.ckpt.line import printable
+from trainkit.commands.report import Report
+from trainkit.config.differences import Difference, differences, require_no_refusal, table
+from trainkit.config.stored import stored_config
+from trainkit.errors import ConfigError
+from trainkit.trainer import Trainer
+
+RECORDS = ("checkpoints", "metrics.jsonl", "summary.json", "tensorboard", "config.yaml", "overrides.yaml", "log.txt")
+"""What is set aside when a run begins anew in the folder of another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run comes from."""
+
+    path: Path
+    state: dict[str, Any]
+    weights_only: bool = False
+    """Whether the weights alone are taken, and everything else begins anew."""
+
+
+def origin_of(resume: str | None, run_dir: str | Path | None) -> Origin | None:
+    """Return what ``resume`` means: null, ``auto``, ``weights[:PATH]``, or the path of a run folder or checkpoint.
+
+    Raises:
+        ConfigError: If there is no such checkpoint, it is damaged, or a new run would write over one in ``run_dir``.
+        TrainingError: If all checkpoints of the run that ``auto`` is to go on with are damaged.
+    """
+    checkpoints = None if run_dir is None else Path(run_dir) / "checkpoints"
+    mode, _, source = (resume or "").partition(":")
+    if mode in ("auto", "weights") and not source and checkpoints is None:
+        raise ConfigError(f"resume={resume} goes on with the run in run_dir: give run_dir=PATH too")
+    if mode == "weights":
+        path = find(source or run_dir or "")
+        return Origin(path, read_any(path), weights_only=True)
+    if resume == "auto":
+        last = newest(checkpoints) if checkpoints is not None else None
+        return None if last is None else Origin(last, read(last))
+    found = None if resume is None else find(resume)
+    here = found is not None and checkpoints is not None and found.resolve().parent == checkpoints.resolve()
+    if checkpoints is not None and any(checkpoints.glob("*.ckpt")) and not here:
+        raise ConfigError(
+            f"run_dir={run_dir}: holds a run already; resume=auto goes on with it, or give another run_dir"
+        )
+    return None if found is None else Origin(found, read(found))
+
+
+def changed(origin: Origin, values: dict[str, Any]) -> list[Difference]:
+    """Return what differs from the config that the checkpoint was written under, each with its verdict.
+
+    Raises:
+        ConfigError: If a difference is refused; the message is the table of all.
+    """
+    if not origin.state.get("about", {}).get("config"):  # of a Trainer without a config, or of a former release
+        return []
+    found = differences(stored_config(origin.path, origin.state), values)
+    require_no_refusal(found)
+    return found
+
+
+def go_on(report: Report, trainer: Trainer, origin: Origin | None, changes: Sequence[Difference]) -> None:
+    """Give the trainer the state that it goes on from, and say so."""
+    if origin is None:
+        return
+    if origin.weights_only:
+        trainer.load_weights(origin.state)
+        report.print(f"weights of {origin.path}; everything else begins anew")
+    else:
+        trainer.resume(origin.path, origin.state)
+        report.print(f"resumed from {origin.path} at step {trainer.counters.step}")
+        if changes:
+            report.print("changed since then:\n" + "\n".join(map(printable, table(changes).splitlines())))
+    origin.state.clear()  # mapped from a file, whose room would not be free again once it is pruned
+
+
+def set_aside(origin: Origin, folder: Path) -> Origin:
+    """Move the records of the run in ``folder``, if there are any, to ``before-N`` in it; nothing is lost."""
+    if not (folder / "checkpoints").is_dir():
+        return origin
+    number = next(n for n in range(1, 10**6) if not (folder / f"before-{n}").exists())
+    aside = folder / f"before-{number}"
+    aside.mkdir()
+    for name in RECORDS:
+        if (folder / name).exists():
+            (folder / name).rename(aside / name)
+    if not origin.path.exists():
+        return replace(origin, path=aside / origin.path.relative_to(folder))
+    return origin

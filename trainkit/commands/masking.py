@@ -1,0 +1,65 @@
+"""Secrets: values that must reach no file of a run, known by the key that they stand under or by the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from trainkit.config.stored import MASKED
+
+SECRETS = ("token", "password", "passwd", "passphrase", "secret", "key", "credential", "credentials")
+HARMLESS = ("pad", "bos", "eos", "sos", "unk", "cls", "sep", "mask")
+"""Before ``token`` these name a word of a vocabulary."""
+SHORTEST = 6
+"""Characters of a secret of the environment that is looked for in other values; a shorter one may be a common word."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_LOGIN = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)@")
+_INSIDE = re.compile(r"""(["']?)([\w.-]+)\1\s*:\s*("[^"]*"|'[^']*'|[^,{}\[\]]+)""")
+
+
+def is_secret(key: str) -> bool:
+    """Say whether a key such as ``loggers.wandb.api_key`` names a secret, by its last part."""
+    words = [word.lower() for word in _WORD.findall(key.rsplit(".", 1)[-1])]
+    if not words or (len(words) > 1 and words[-1] == "token" and words[-2] in HARMLESS):
+        return False
+    return any(word in SECRETS for word in words) or words[-1].endswith(SECRETS)
+
+
+def masked(value: Any, key: str = "") -> Any:
+    """Return a copy of plain values with the texts under secret keys masked, and secrets of the environment anywhere.
+
+    Numbers stay: ``max_tokens: 512`` is none, and a run could not be repeated without it.
+    """
+    if isinstance(value, Mapping):
+        return {name: masked(inner, str(name) if isinstance(name, str) else key) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(inner, key) for inner in value]
+    if not isinstance(value, str) or not value:
+        return value
+    return MASKED if is_secret(key) else masked_text(value)
+
+
+def masked_text(text: str) -> str:
+    """Return a text without the passwords of addresses and without the secrets of the environment."""
+    text = _LOGIN.sub(rf"\1:{MASKED}@", text)
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST and is_secret(name) and not os.path.exists(value):
+            text = text.replace(value, MASKED)
+    return text
+
+
+def masked_override(override: str) -> str:
+    """Return ``key=value`` with the value masked where the key, or one within the value, names a secret."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return masked_text(override)
+    if is_secret(key):
+        return f"{key}={MASKED}" if value.lower() not in ("", "null") else override
+
+    def inner(match: re.Match[str]) -> str:
+        return match[0][: match.start(3) - match.start()] + MASKED if is_secret(match[2]) else match[0]
+
+    return f"{key}={masked_text(_INSIDE.sub(inner, value) if '{' in value else value)}"

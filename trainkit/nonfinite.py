@@ -1,0 +1,205 @@
+"""Bad numbers: a loss or gradient that is NaN or infinite is caught before the optimizer makes weights of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from trainkit.device import map_tensors
+from trainkit.errors import TrainingError
+from trainkit.settings import Settings
+from trainkit.state import Counters
+
+
+class NonFinite(TrainingError):
+    """A loss or a gradient is NaN or infinite.
+
+    Args:
+        what: Such as ``the loss is nan``.
+        step: The optimizer step, counted from 1, that was not taken because of it.
+        epoch, batch: Where its window of batches begins, both counted from 0.
+        loss: The loss that was not finite, if it was the loss.
+    """
+
+    def __init__(self, what: str, step: int, epoch: int, batch: int, loss: float | None = None) -> None:
+        super().__init__(f"step {step}: {what}")
+        self.what, self.step, self.epoch, self.batch, self.loss = what, step, epoch, batch, loss
+
+
+class Guard:
+    """Says before each optimizer step whether its loss and gradients are finite, and what is to be done if not.
+
+    On the CPU it looks at once. On a device it looks at once too where it has to decide (``skip``, ``rollback``, or an
+    optimizer that cannot be held back); otherwise nothing waits: the check stays on the device, a fused optimizer
+    takes it as ``found_inf``, as it does from ``torch.amp.GradScaler``, and leaves weights and moments alone from the
+    bad step on, until :meth:`look` reads it. Under a loss scaler gradients may overflow, which is the scaler's
+    business; there the losses alone are checked.
+
+    Args:
+        settings: ``on_nonfinite`` and ``nonfinite_limit`` are read.
+        optimizer: The one that is to be held back.
+        counters: Where the run stands; steps with bad numbers are counted there.
+        device: Where the gradients are.
+    """
+
+    def __init__(self, settings: Settings, optimizer: Optimizer, counters: Counters, device: torch.device) -> None:
+        self._action, self._limit, self._counters = settings.on_nonfinite, settings.nonfinite_limit, counters
+        self._window = settings.accumulate_grad_batches
+        self._scaled = settings.precision == "fp16"
+        self.rollback = False
+        """Whether the run has to go back to its last checkpoint now."""
+        self._one = torch.ones((), device=device)
+        self._found, self._since = torch.zeros_like(self._one), torch.zeros_like(self._one)
+        fused = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        self._late = self._action == "stop" and device.type == "cuda" and fused and not self._scaled
+        if self._late:
+            optimizer.found_inf = self._found  # type: ignore[attr-defined]
+
+    def passes(self, losses: list[Tensor], gradients: list[Tensor]) -> bool:
+        """Say whether the optimizer may step.
+
+        Args:
+            losses: Those of the window, scalars without a graph.
+            gradients: The gradients, or their norm alone.
+
+        Raises:
+            NonFinite: If they are not finite, and ``on_nonfinite`` is ``stop`` or the limit is reached.
+        """
+        if self._late:
+            self._check([*losses, *gradients])
+            self._since.add_(self._found)
+            return True
+        for loss in losses:
+            if not isfinite(loss.item()):  # host-device sync
+                break
+        else:
+            if self._scaled:
+                return True
+            self._check(gradients)
+            if not self._found.item():
+                self._counters.nonfinite_in_a_row = 0
+                return True
+            self._found.zero_()
+        bad = next((loss.item() for loss in losses if not isfinite(loss.item())), None)
+        if bad is not None:
+            self._caught(f"the loss is {bad}", bad)
+        elif len(gradients) == 1 and gradients[0].numel() == 1:
+            self._caught(f"the gradient norm is {gradients[0].item()}")
+        else:
+            self._caught("a gradient is not finite")
+        return False
+
+    def look(self) -> None:
+        """Read the check where it is late. Synchronises; to be called at each log, validation and save.
+
+        Raises:
+            NonFinite: For the step that was the first to be held back.
+        """
+        if self._late and (since := int(self._since.item())):
+            self._fail("the loss or a gradient is not finite", since)
+
+    def _check(self, tensors: list[Tensor]) -> None:
+        """Set the flag, in one pass over the tensors, if one holds a NaN or an infinity; it stays set."""
+        try:
+            torch._amp_foreach_non_finite_check_and_unscale_(tensors, self._found, self._one)
+        except NotImplementedError:  # sparse gradients, of which the values are looked at
+            dense = [t if t.layout is torch.strided else t.coalesce()._values() for t in tensors]
+            torch._amp_foreach_non_finite_check_and_unscale_(dense, self._found, self._one)
+
+    def _caught(self, what: str, loss: float | None = None) -> None:
+        counters = self._counters
+        counters.nonfinite += 1
+        counters.nonfinite_in_a_row += 1
+        if self._action == "stop":
+            self._fail(what, loss=loss)
+        if counters.nonfinite_in_a_row >= self._limit:
+            self._fail(f"{what}, the last of {self._limit} in a row (trainer.nonfinite_limit)", loss=loss)
+        self.rollback = self._action == "rollback"
+
+    def _fail(self, what: str, held_back: int = 0, loss: float | None = None) -> None:
+        """Raise for the step at hand, or the first of those that were ``held_back`` though they were counted."""
+        counters = self._counters
+        batch = max(counters.batch - held_back * self._window, 0)
+        raise NonFinite(what, counters.step + 1 - held_back, counters.epoch, batch, loss)
+
+
+def locate(model: nn.Module, forward: Callable[[], Tensor]) -> str:
+    """Return where the first non-finite number appears when ``forward`` computes a loss again, in words.
+
+    Looks at the weights, then at inputs and outputs of each module in the order of the computation, at the loss, and at
+    the gradients in the order of the backward pass. The gradients of the model are gone afterwards.
+    """
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            return f"the weights of {name}"
+    found: list[str] = []
+
+    def watch(name: str, module: nn.Module, stack: ExitStack) -> None:
+        label = f"{name or 'the model'} ({type(module).__name__})"
+
+        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+            for tensor in _floats((args, kwargs)):
+                if not found and not tensor.isfinite().all():
+                    row = int((~tensor.isfinite()).nonzero()[0][0]) if tensor.ndim else 0
+                    found.append(f"the input of {label}, in row {row} of the batch")
+
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            for tensor in _floats(output):
+                if not found and not tensor.isfinite().all():
+                    found.append(f"the output of {label}")
+                if tensor.requires_grad:
+                    tensor.register_hook(lambda gradient: backward(gradient, f"the gradient at the output of {label}"))
+
+        stack.enter_context(_removed(module.register_forward_pre_hook(before, with_kwargs=True)))
+        stack.enter_context(_removed(module.register_forward_hook(after)))
+
+    def backward(gradient: Tensor, where: str) -> None:
+        if not found and not gradient.isfinite().all():
+            found.append(where)
+
+    with ExitStack() as stack, torch.compiler.set_stance("force_eager"):
+        for name, module in model.named_modules():
+            watch(name, module, stack)
+        loss = forward()
+        if not found and not loss.isfinite().all():
+            return "the loss itself: the model's outputs are finite, so look at the targets and at the loss function"
+        if not found:
+            loss.backward()
+            found += [f"the gradient of {n}" for n, p in model.named_parameters() if _broken(p.grad)]
+            model.zero_grad(set_to_none=True)
+    return (
+        found[0]
+        if found
+        else "computed once more, each number is finite: too large to be summed up, or not the same twice"
+    )
+
+
+def _broken(tensor: Tensor | None) -> bool:
+    return tensor is not None and not bool(tensor.isfinite().all())
+
+
+def _floats(nested: Any) -> list[Tensor]:
+    """Return the floating-point tensors of nested tuples, lists and dicts."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(nested, note)
+    return [tensor for tensor in found if tensor.is_floating_point()]
+
+
+@contextmanager
+def _removed(handle: RemovableHandle) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
