@@ -1,0 +1,1 @@
+"""Long tests of killed runs: ``scripts/soak``."""
