@@ -2,6 +2,7 @@
 
 Each round runs every contender once, each in a process of its own, in an order that rotates from round to round;
 ratios to `expert` are taken within a round. CPU time leaves out what other processes take of the machine.
+`scripts/bench ckpt` measures checkpoints instead.
 """
 
 import argparse
@@ -110,4 +111,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["ckpt"]:
+        from benchmark import checkpoints
+
+        checkpoints.main(sys.argv[2:])
+    else:
+        main()
