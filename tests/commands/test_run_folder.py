@@ -242,3 +242,14 @@ def test_secrets_of_a_run_do_not_stand_in_its_summary_and_log(tmp_path: Path) ->
         text = (tmp_path / "run" / name).read_text()
         assert "hush" not in text
         assert "api_token=***" in text
+
+
+def test_what_a_kill_left_half_written_is_swept(tmp_path: Path) -> None:
+    """Of the run folder and of tensorboard's; the checkpoints have their own broom."""
+    run = tmp_path / "run"
+    left = [run / ".tmp-123-config.yaml", run / "tensorboard" / ".tmp-123-events"]
+    (run / "tensorboard").mkdir(parents=True)
+    for path in left:
+        path.write_text("half")
+    run_folder.create(run, "mlp")
+    assert not any(path.exists() for path in left)

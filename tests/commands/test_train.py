@@ -1,6 +1,7 @@
 """Training from Python and from the command line, in this process; ``test_main.py`` has the real ones."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -374,3 +375,12 @@ def test_the_traceback_is_there_for_those_who_ask(line, monkeypatch: pytest.Monk
 def test_flatten_gives_leaves_by_path() -> None:
     node = {"model": {"_target_": "x", "hidden": [1, 2], "norm": None}, "lr": 0.1, "deep": {"a": {"b": True}}}
     assert flatten(node) == {"model.hidden": [1, 2], "lr": 0.1, "deep.a.b": True}
+
+
+def test_a_sweep_leaves_the_warnings_of_its_jobs_on(line, caplog: pytest.LogCaptureFixture) -> None:
+    """Hydra's own way to be quiet would disable all loggers that there are."""
+    assert line("recipe=mlp", "trainer.max_steps=1", "seed=0,1", "-m").code == 0
+    names = ["trainkit", *(name for name in logging.root.manager.loggerDict if name.startswith("trainkit."))]
+    assert not [name for name in names if logging.getLogger(name).disabled]
+    logging.getLogger("trainkit").warning("heard")
+    assert "heard" in caplog.text

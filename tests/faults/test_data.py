@@ -2,6 +2,7 @@
 
 import faulthandler
 import gc
+import json
 import logging
 import multiprocessing
 import os
@@ -906,6 +907,8 @@ def test_34_the_command_ends_with_1_and_the_same_words_for_any_workers(mine, fau
     code, _ = mine("raise", "run_dir=c", "data.num_workers=2", "data.on_error=skip")
     assert code == 0
     assert "data.train[37] raised OSError" in (faulty / "c" / "log.txt").read_text()
+    warnings = json.loads((faulty / "c" / "summary.json").read_text())["warnings"]
+    assert "data.train: samples left out because they raised: 1" in warnings
 
 
 @unraisable

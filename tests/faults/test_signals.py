@@ -196,3 +196,38 @@ def test_28_nohup_keeps_a_hang_up_away(trainkit, faulty) -> None:
         signal.signal(signal.SIGHUP, before)
     assert done.returncode == 0, done.stderr
     assert Path(faulty / "acted").exists()
+
+
+def test_28_a_group_that_is_ended_while_a_worker_starts_is_saved_too(trainkit, faulty) -> None:
+    """A scheduler tells every process; a worker that is not ready yet leaves it to the training, here in a step."""
+    (faulty / "early.py").write_text(
+        "import os, signal, time, trainkit\n"
+        "from torch.utils.data._utils import signal_handling\n"
+        "class Early(trainkit.Callback):\n"
+        "    def on_fit_start(self, trainer):\n"
+        "        ready = signal_handling._set_worker_signal_handlers\n"
+        "        def late(*arguments):\n"
+        "            ready(*arguments)\n"
+        "            try:\n"
+        "                os.mkdir('first-worker')\n"
+        "            except FileExistsError:\n"
+        "                while not os.path.exists('stepping'):\n"
+        "                    time.sleep(0.01)\n"
+        "                if not os.path.exists('acted'):\n"
+        "                    open('acted', 'w').close()\n"
+        "                    os.killpg(0, signal.SIGTERM)\n"
+        "                    time.sleep(0.3)\n"
+        "        signal_handling._set_worker_signal_handlers = late\n"
+        "    def on_gradients(self, trainer):\n"
+        "        if not os.path.exists('stepping'):\n"
+        "            open('stepping', 'w').close()\n"
+        "            until = time.monotonic() + 2\n"
+        "            while time.monotonic() < until:\n"
+        "                time.sleep(0.05)\n"
+    )
+    options = ("+callbacks.early={_target_:early.Early}", "data.num_workers=2", "run_dir=run", "resume=auto")
+    first = trainkit(*FAULTY, *options)
+    assert (first.code, first.err) == (143, "")
+    assert (faulty / "acted").exists()
+    assert state_of(faulty / "run")["counters"]["step"] == 1
+    assert trainkit(*FAULTY, *options).code == 0

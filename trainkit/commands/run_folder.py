@@ -14,6 +14,7 @@ from typing import Any
 from trainkit.checkpoint.files import write_text
 from trainkit.commands.masking import masked_override
 from trainkit.config.compose import is_plain_name
+from trainkit.data import Loader
 from trainkit.errors import ConfigError
 from trainkit.provenance import git_commit, versions
 from trainkit.trainer import Trainer
@@ -114,13 +115,23 @@ def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> d
         "seconds": round(counters.seconds, 3),
         "samples_per_second": round(counters.samples / max(counters.seconds, 1e-9), 1),
         "seed": trainer.seed,
-        "warnings": trainer.warnings,
+        "warnings": [*trainer.warnings, *_left_out(trainer)],
         "command": command("train", overrides),
         "versions": versions(),
         "git_commit": git_commit(),
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return summary
+
+
+def _left_out(trainer: Trainer) -> list[str]:
+    """Say how many samples ``data.on_error=skip`` left out."""
+    loaders = [loader for loader in (trainer.train_loader, trainer.val_loader) if isinstance(loader, Loader)]
+    return [
+        f"data.{loader.name}: samples left out because they raised: {loader.errors}"
+        for loader in loaders
+        if loader.errors
+    ]
 
 
 def command(name: str, overrides: Sequence[str], python: str = "python") -> str:
