@@ -77,9 +77,11 @@ def _bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
     loader, counters = trainer.train_loader, trainer.counters
     epoch = 0 if trainer.settings.overfit_batches else error.epoch
     told: dict[str, Any] = {"step": error.step, "epoch": error.epoch, "batch": error.batch, "seed": trainer.seed}
+    told |= {"counters": counters.state_dict(), "norms": [str(norm) for norm in trainer.meter.state_dict()["norms"]]}
     where, samples = "", ""
     if isinstance(loader, Loader):
         stop = min(error.batch + trainer.settings.accumulate_grad_batches, len(loader))
+        told["keys"] = [fold(trainer._step_key, error.epoch, number) for number in range(error.batch, stop)]
         told["samples"] = [loader.where(epoch, number) for number in range(error.batch, stop)]
         flat = [index for indices in told["samples"] for index in indices]
         samples = (
@@ -120,7 +122,7 @@ def _first_of(trainer: Trainer, loader: Loader, epoch: int, error: NonFinite, st
                 with trainer.precision.autocast():
                     return trainer.objective(trainer.model, batch).loss
 
-            found = locate(trainer.model, forward)
+            found = locate(trainer.model, forward, loader.where(epoch, number))
             if not found.startswith("computed"):
                 break
     finally:

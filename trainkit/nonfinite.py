@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import isfinite
 from typing import Any
@@ -130,39 +130,42 @@ class Guard:
         raise NonFinite(what, counters.step + 1 - held_back, counters.epoch, batch, loss)
 
 
-def locate(model: nn.Module, forward: Callable[[], Tensor]) -> str:
+def locate(model: nn.Module, forward: Callable[[], Tensor], samples: Sequence[int] = ()) -> str:
     """Return where the first non-finite number appears when ``forward`` computes a loss again, in words.
 
     Looks at the weights, then at inputs and outputs of each module in the order of the computation, at the loss, and at
     the gradients in the order of the backward pass. The gradients of the model are gone afterwards.
+
+    Args:
+        model: The module that ``forward`` computes with.
+        forward: Returns the loss, a scalar.
+        samples: The indices of the batch's samples, by which its rows are told where they are known.
     """
     for name, weight in model.named_parameters():
         if not weight.isfinite().all():
             return f"the weights of {name}"
     found: list[str] = []
 
+    def look(tensors: list[Tensor], where: str) -> None:
+        for tensor in () if found else tensors:
+            if not tensor.isfinite().all():
+                found.append(where + _row(tensor, samples))
+                break
+
     def watch(name: str, module: nn.Module, stack: ExitStack) -> None:
         label = f"{name or 'the model'} ({type(module).__name__})"
 
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-            for tensor in _floats((args, kwargs)):
-                if not found and not tensor.isfinite().all():
-                    row = int((~tensor.isfinite()).nonzero()[0][0]) if tensor.ndim else 0
-                    found.append(f"the input of {label}, in row {row} of the batch")
+            look(_floats((args, kwargs)), f"the input of {label}")
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
+            look(_floats(output), f"the output of {label}")
             for tensor in _floats(output):
-                if not found and not tensor.isfinite().all():
-                    found.append(f"the output of {label}")
                 if tensor.requires_grad:
-                    tensor.register_hook(lambda gradient: backward(gradient, f"the gradient at the output of {label}"))
+                    tensor.register_hook(lambda gradient: look([gradient], f"the gradient at the output of {label}"))
 
         stack.enter_context(_removed(module.register_forward_pre_hook(before, with_kwargs=True)))
         stack.enter_context(_removed(module.register_forward_hook(after)))
-
-    def backward(gradient: Tensor, where: str) -> None:
-        if not found and not gradient.isfinite().all():
-            found.append(where)
 
     with ExitStack() as stack, torch.compiler.set_stance("force_eager"):
         for name, module in model.named_modules():
@@ -174,11 +177,19 @@ def locate(model: nn.Module, forward: Callable[[], Tensor]) -> str:
             loss.backward()
             found += [f"the gradient of {n}" for n, p in model.named_parameters() if _broken(p.grad)]
             model.zero_grad(set_to_none=True)
-    return (
-        found[0]
-        if found
-        else "computed once more, each number is finite: too large to be summed up, or not the same twice"
-    )
+    unknown = "computed once more, each number is finite: too large to be summed up, or not the same twice"
+    return found[0] if found else unknown
+
+
+def _row(tensor: Tensor, samples: Sequence[int]) -> str:
+    """Say which row of a batch is the first that is not finite, unless none of them is."""
+    if tensor.ndim == 0 or len(tensor) == 0:
+        return ""
+    bad = ~tensor.detach().reshape(len(tensor), -1).isfinite().all(1)
+    if bad.all():
+        return ""
+    row = int(bad.nonzero()[0])
+    return f", in sample {samples[row]}" if len(samples) == len(tensor) else f", in row {row} of the batch"
 
 
 def _broken(tensor: Tensor | None) -> bool:

@@ -204,11 +204,12 @@ class Net(nn.Module):
         self.first, self.drop, self.last = nn.Linear(4, 8), nn.Dropout(0.2), nn.Linear(8, 3)
 
     def forward(self, x):
-        marked = self.training and bool((x[:, 0] == MARK).any())
+        rows = x[:, :1] == MARK
+        marked = self.training and bool(rows.any())
         x = torch.where(x == MARK, torch.zeros_like(x), x)
         h = self.drop(self.first(x).relu())
         if marked and self.how == "activation":
-            h = h * math.inf
+            h = torch.where(rows, h * math.inf, h)
         elif marked and self.how == "gradient":
             h = Poison.apply(h)
         elif marked and self.how == "memory":

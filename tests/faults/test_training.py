@@ -22,9 +22,9 @@ def straight(trainkit, steps: int) -> Path:
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
-        (["model.how=activation"], "first in the input of last (Linear), in row"),
+        (["model.how=activation"], "first in the input of last (Linear), in sample 37"),
         (["model.how=gradient"], "first in the gradient at the output of drop (Dropout)"),
-        (["data.datasets.how=input"], "first in the input of the model (Net), in row"),
+        (["data.datasets.how=input"], "first in the input of the model (Net), in sample 37"),
         (["model.how=activation", "trainer.gradient_clip_val=1.0"], "the loss is nan"),
         (["model.how=gradient", "trainer.gradient_clip_val=1.0"], "the gradient norm is nan"),
         (["model.how=gradient", "trainer.accumulate_grad_batches=2"], "a gradient is not finite"),
