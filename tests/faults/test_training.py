@@ -240,3 +240,68 @@ def test_33_time_limits_do_not_hear_of_clocks_that_jump(trainkit, faulty) -> Non
     assert counters["seconds"] >= 3
     assert 4 <= counters["step"] <= 8  # not another three seconds from the resume on
     assert math.isfinite(counters["seconds"])
+
+
+FULL = """
+import resource, signal, trainkit
+
+class Full(trainkit.Callback):
+    '''A disk that takes no more from one step on, until another.'''
+    def __init__(self, start, end):
+        self.start, self.end = start, end
+    def on_step_end(self, trainer, output):
+        if trainer.counters.step == self.start:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+        if trainer.counters.step == self.end:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.parametrize("background", ["false", "true"])
+def test_03_a_disk_that_stays_full_ends_in_1_and_loses_nothing_older(trainkit, faulty, background: str) -> None:
+    """The training goes on to its end; then the exit code, the words and the command to repeat say so."""
+    (faulty / "full.py").write_text(FULL)
+    options = ("run_dir=run", f"checkpoint.background={background}", "checkpoint.every=2st")
+    done = trainkit(*FAULTY, *options, "+callbacks.full={_target_:full.Full,start:5,end:99}")
+    assert done.code == 1, done.err
+    assert done.err.count("WAS NOT SAVED") == 1
+    assert "trainkit: the last checkpoint was not saved" in done.err
+    assert "resume=auto" in done.out.splitlines()[-1]
+    summary = json.loads((faulty / "run/summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("failed", 12)
+    last = state_of(faulty / "run")["counters"]["step"]
+    assert last == 4 or (background == "true" and last == 2)  # the write of step 4 may have come too late
+    assert not leftovers(faulty / "run")
+    again = trainkit(*FAULTY, *options, "resume=auto")
+    assert again.code == 0, again.err
+    whole = trainkit(*FAULTY, "run_dir=whole", "checkpoint.every=2st")
+    assert whole.code == 0
+    for part in ("model", "optimizer", "best"):
+        assert comparable(state_of(faulty / "run")[part]) == comparable(state_of(faulty / "whole")[part]), part
+
+
+def test_03_not_even_the_summary_fits_and_the_words_are_the_same(trainkit, faulty) -> None:
+    broken = (
+        "            trainkit.commands.run_folder.write_text = lambda *_: os.write(os.open('/dev/full', 1), b'x')\n"
+    )
+    lines = FULL.replace("import resource", "import os, resource").splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if "(2000," in line)
+    (faulty / "full.py").write_text("".join([*lines[: at + 1], broken, *lines[at + 1 :]]))
+    done = trainkit(
+        *FAULTY, "run_dir=run", "checkpoint.every=2st", "+callbacks.full={_target_:full.Full,start:5,end:99}"
+    )
+    assert done.code == 1
+    assert "trainkit: the last checkpoint was not saved" in done.err
+    assert "summary.json was not written" in done.err
+    assert "Traceback" not in done.err
+    assert state_of(faulty / "run")["counters"]["step"] == 4
+
+
+def test_03_a_disk_that_was_full_for_a_while_costs_nothing(trainkit, faulty) -> None:
+    (faulty / "full.py").write_text(FULL)
+    done = trainkit(*FAULTY, "run_dir=run", "+callbacks.full={_target_:full.Full,start:5,end:9}")
+    assert done.code == 0, done.err
+    assert done.err.count("WAS NOT SAVED") == 1
+    assert state_of(faulty / "run")["counters"]["step"] == 12
+    assert any("WAS NOT SAVED" in told for told in json.loads((faulty / "run/summary.json").read_text())["warnings"])

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torch import nn
@@ -25,6 +25,8 @@ class Report:
 
     def __init__(self, folder: Path | None) -> None:
         self._file = None if folder is None else (folder / "log.txt").open("a", buffering=1, encoding="utf-8")
+        self.warnings: list[str] = []
+        """What was warned of while :meth:`logging` was entered."""
 
     def print(self, text: str) -> None:
         """Print a text of one or more lines."""
@@ -32,13 +34,19 @@ class Report:
             print(text, flush=True)
         except BrokenPipeError:  # `| head` has read enough; the training goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if self._file is not None:
-            print(text, file=self._file)
+        self.note(text)
 
     def note(self, text: str) -> None:
-        """Write a text to ``log.txt`` alone."""
-        if self._file is not None:
+        """Write a text to ``log.txt`` alone; on a disk that is full the run goes on without."""
+        if self._file is None:
+            return
+        try:
             print(text, file=self._file)
+        except OSError as error:
+            with suppress(OSError):  # what could not be written is tried again
+                self._file.close()
+            self._file = None
+            log.warning("log.txt is not written any more: %s", error.strerror)
 
     def rows(self, rows: dict[str, str]) -> None:
         """Print a line for each row, its name in front."""
@@ -47,11 +55,9 @@ class Report:
     @contextmanager
     def logging(self) -> Iterator[None]:
         """Keep what is logged under ``trainkit`` meanwhile in the file, and show warnings on standard error."""
-        warnings = logging.StreamHandler()
-        warnings.setLevel(logging.WARNING)
-        handlers: list[logging.Handler] = [warnings]
-        if self._file is not None:
-            handlers.append(logging.StreamHandler(self._file))
+        shown = logging.StreamHandler()
+        shown.setLevel(logging.WARNING)
+        handlers = (shown, _Notes(self))
         before = log.level, log.propagate
         log.setLevel(logging.INFO)
         log.propagate = False
@@ -65,6 +71,21 @@ class Report:
                 log.removeHandler(handler)
             if self._file is not None:
                 self._file.close()
+                self._file = None
+
+
+class _Notes(logging.Handler):
+    """Sends what is logged to a report."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            self._report.warnings.append(text)
+        self._report.note(text)
 
 
 def banner(report: Report, trainer: Trainer, name: str) -> None:

@@ -100,8 +100,10 @@ def write_config(folder: Path, config: str, overrides: Sequence[str]) -> None:
     write_text(folder / "overrides.yaml", "".join(f"- {json.dumps(override)}\n" for override in shown))
 
 
-def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> dict[str, Any]:
-    """Write ``summary.json``: how the run ended and with what numbers."""
+def write_summary(
+    folder: Path, trainer: Trainer, overrides: Sequence[str], warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write ``summary.json``: how the run ended and with what numbers, and what was warned of on the way."""
     counters, best = trainer.counters, trainer.best
     summary = {
         "status": trainer.ending.status,
@@ -115,7 +117,7 @@ def write_summary(folder: Path, trainer: Trainer, overrides: Sequence[str]) -> d
         "seconds": round(counters.seconds, 3),
         "samples_per_second": round(counters.samples / max(counters.seconds, 1e-9), 1),
         "seed": trainer.seed,
-        "warnings": [*trainer.warnings, *_left_out(trainer)],
+        "warnings": [*warnings, *_left_out(trainer)],
         "command": command("train", overrides),
         "versions": versions(),
         "git_commit": git_commit(),

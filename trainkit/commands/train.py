@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from trainkit.errors import ConfigError
 from trainkit.locks import held
 from trainkit.signals import EXIT_CODES
 from trainkit.trainer import Trainer
+
+log = logging.getLogger("trainkit")
 
 HYPERPARAMETERS = ("optimizer", "schedule", "model", "objective", "averaging", "penalty", "parameter_groups", "seed")
 """The groups whose values are listed beside the results."""
@@ -105,7 +108,10 @@ def _train(report: Report, trainer: Trainer, parts: Parts, overrides: Sequence[s
         raise
     finally:
         if parts.run_dir is not None:
-            run_folder.write_summary(parts.run_dir, trainer, overrides)
+            try:
+                run_folder.write_summary(parts.run_dir, trainer, overrides, report.warnings)
+            except OSError as error:  # which must not hide why the run ended
+                log.warning("summary.json was not written: %s", error.strerror)
 
 
 def main(arguments: Sequence[str]) -> int:
