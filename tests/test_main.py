@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 import trainkit as package
-from trainkit.__main__ import _brief
+from trainkit.__main__ import _brief, _code_of_the_signal_behind
+from trainkit.errors import ConfigError, TrainingError
 
 Trainkit = Callable[..., subprocess.CompletedProcess[str]]
 TRAINKIT = [sys.executable, "-m", "trainkit"]
@@ -202,6 +204,28 @@ def test_a_long_message_is_cut_to_a_screen() -> None:
 
 
 # ---------------------------------------------------------------------- signals
+
+
+def chained(*errors: BaseException) -> BaseException:
+    """Return the last error, each raised while the one before was being handled."""
+    for before, after in pairwise(errors):
+        after.__context__ = before
+    return errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("mine"), None),
+        (chained(KeyError("mine"), ConfigError("told")), None),
+        (KeyboardInterrupt("SIGTERM"), 143),
+        (chained(KeyboardInterrupt("SIGTERM"), RuntimeError("a worker was killed"), TrainingError("told")), 143),
+        (chained(KeyboardInterrupt("SIGINT"), AttributeError("in a library's clean-up")), 130),
+        (SystemExit(143), None),
+    ],
+)
+def test_what_fails_on_the_way_out_does_not_hide_the_signal(error: BaseException, code: int | None) -> None:
+    assert _code_of_the_signal_behind(error) == code
 
 
 @pytest.fixture

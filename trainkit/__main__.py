@@ -32,11 +32,13 @@ def main() -> None:
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except KeyboardInterrupt as left:
+        code = EXIT_CODES.get(str(left), 130)
     sys.exit(code)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(EXIT_CODES[signal.Signals(number).name])
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -46,25 +48,33 @@ def _run(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
         return _dispatch(arguments)
-    except (ConfigError, TrainingError) as error:
-        if debug:
-            traceback.print_exc()
-        else:
-            print(f"trainkit: {_brief(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as second:  # a signal while the first one was still being seen to
-        return EXIT_CODES.get(str(second), 130)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - an error of the user's own, or ours
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - no exit() may pass for the end
+        if (code := _code_of_the_signal_behind(error)) is not None:
+            return code
         if debug:
             traceback.print_exc()
         else:
-            print(f"trainkit: {_told(error)}", file=sys.stderr)
-        return 1
+            known = isinstance(error, ConfigError | TrainingError)
+            print(f"trainkit: {_brief(str(error)) if known else _told(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
 
 
-def _told(error: Exception) -> str:
+def _code_of_the_signal_behind(error: BaseException | None) -> int | None:
+    """Return the exit code of the signal that was being obeyed when ``error`` was raised, None if there was none.
+
+    A signal before a fit, or a second one in it, leaves wherever the program stands, and what is cleaned up on the way
+    out may fail in turn: a library that was in the middle of something, or workers that are ended.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return EXIT_CODES.get(str(error), 130)
+        error = error.__context__
+    return None
+
+
+def _told(error: BaseException) -> str:
     """Return an error of the user's own code: what, where in the training, and the user's frames alone."""
     from trainkit.data.frames import user_frames
 

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import random
 import subprocess
+import sys
 import time
 import weakref
+from pathlib import Path
 
 import numpy
 import pytest
@@ -22,7 +24,7 @@ from torch.utils.data import (
     random_split,
 )
 
-from trainkit.data import Loader
+from trainkit.data import Loader, worker
 from trainkit.data.loader import as_source, length, samples_in, train_windows
 from trainkit.errors import ConfigError, TrainingError
 from trainkit.keys import Streams
@@ -507,3 +509,21 @@ def test_a_worker_init_fn_that_fails_is_told(workers):
             list(loader)
     else:
         assert len(list(loader)) == 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="goes by /proc")
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_worker_whose_main_process_died_before_it_was_ready_ends(alive: bool) -> None:
+    """Its parent is another one by then, and no signal of the kernel will come."""
+    main_process = subprocess.Popen(["sleep", "30" if alive else "0"])
+    if not alive:
+        while Path(f"/proc/{main_process.pid}/stat").read_text().split()[2] != "Z":  # nobody took note of its end yet
+            time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        worker._die_with(main_process.pid, False)
+        os._exit(7)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    main_process.kill()
+    main_process.wait()
+    assert code == (7 if alive else 0)

@@ -120,6 +120,18 @@ def test_28_a_second_signal_ends_at_once_and_nothing_is_torn(trainkit, faulty) -
         assert state_of(folder)["counters"]["step"] > 0
 
 
+def test_28_a_second_signal_while_a_worker_hangs_is_obeyed_too(trainkit, faulty) -> None:
+    """The worker has to be killed, of which nothing is to be seen but the exit code."""
+    (faulty / "watch.py").write_text(WATCH)
+    watch = "+callbacks.watch={_target_:watch.Watch,moment:none,how:''}"
+    options = ("data.datasets.bad=37", "data.datasets.how='SIGTERM,SIGTERM+wait'", "data.num_workers=2", "run_dir=run")
+    started = time.monotonic()
+    done = trainkit(*FAULTY, watch, *options)
+    assert (done.code, done.err) == (143, "")
+    assert time.monotonic() - started < 40
+    assert json.loads((faulty / "run/summary.json").read_text())["status"] == "preempted"
+
+
 def test_28_a_step_that_does_not_end_is_left_when_the_grace_is_over(trainkit, faulty) -> None:
     """The last checkpoint stays; what the step did is lost."""
     options = ("data.datasets.bad=37", "model.how='SIGTERM+wait'", "trainer.grace_period=1", "run_dir=run")

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable
 from multiprocessing import parent_process, queues
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -144,11 +145,24 @@ def _die_with(main_process: int | None, dies_with_thread: bool) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PDEATHSIG, signal.SIGKILL)
         if started_by != os.getppid():
             os._exit(0)
+    if started_by != main_process and not _runs(main_process):  # killed before this line was reached
+        os._exit(0)
     if hasattr(signal, "sigtimedwait"):  # macOS has none; there a SIGTERM to the whole group ends the workers at once
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_wait_for_the_end, args=(main_process, started_by), daemon=True).start()
     waited_for = {signal.SIGTERM} if hasattr(signal, "sigtimedwait") else set()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOPPING} - waited_for)  # blocked since before it was forked
+
+
+def _runs(pid: int | None) -> bool:
+    """Say whether a process is there and not only waiting for somebody to take note of its end."""
+    try:
+        if sys.platform == "linux":
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        os.kill(pid or 0, 0)
+    except (OSError, IndexError):
+        return False
+    return True
 
 
 def _wait_for_the_end(main_process: int | None, started_by: int) -> None:
