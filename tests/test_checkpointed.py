@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from trainkit import Callback, ConfigError, Loader, Trainer, TrainingError, supervised
-from trainkit.checkpoint import Store, read
+from trainkit.checkpoint import Store, newest, read
 from trainkit.checkpointed import mark_of
+from trainkit.locks import held
 
 
 def trainer_of(folder: Path | None, *callbacks: Callback, **settings) -> Trainer:
@@ -125,3 +127,100 @@ def test_the_best_is_the_one_whose_weights_are_on_the_disk(tmp_path: Path, monke
         trainer.fit()
     assert trainer.best.value == 2.0
     assert read(tmp_path / "checkpoints" / "best.ckpt")["best"]["value"] == 2.0
+
+
+class Given:
+    """A metric whose values are given."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = iter(values)
+
+    def reset(self) -> None: ...
+
+    def update(self, predictions, targets) -> None: ...
+
+    def compute(self) -> torch.Tensor:
+        return torch.tensor(next(self.values))
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize(("fails", "value", "step"), [(2, 3.0, 15), (3, 3.25, 25), (5, 3.0, 15)])
+def test_the_record_of_the_best_is_that_of_best_ckpt_whichever_save_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, background: bool, fails: int, value: float, step: int
+) -> None:
+    commit, calls = Store._commit, []
+
+    def failing(*args):
+        calls.append(None)
+        if len(calls) == fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return commit(*args)
+
+    monkeypatch.setattr(Store, "_commit", failing)
+    values = Given(5.0, 4.0, 3.0, 3.5, 3.25, 3.75)
+    store = Store(tmp_path / "checkpoints", background=background)
+    trainer = trainer_of(
+        tmp_path, store=store, metrics={"given": values}, monitor="val/given", max_epochs=6, num_sanity_val_steps=0
+    )
+    trainer.fit()
+    assert len(calls) >= fails
+    assert (trainer.best.value, trainer.best.step) == (value, step)
+    saved = read(store.best)
+    assert (saved["counters"]["step"], saved["best"]["value"]) == (step, value)
+
+
+class Signals(Callback):
+    def on_fit_start(self, trainer) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+class Looks(Callback):
+    def on_epoch_start(self, trainer) -> None:
+        assert read(newest(trainer.store.folder))["counters"]["step"] == trainer.counters.step == 10
+
+
+@pytest.mark.parametrize("callback", [Signals(), Looks()])
+def test_a_run_from_elsewhere_can_be_gone_on_with_before_its_first_step(tmp_path: Path, callback: Callback) -> None:
+    """A signal that comes at once leaves a checkpoint, and a kill finds one too."""
+    trainer_of(tmp_path / "one").fit()
+    trainer = trainer_of(tmp_path / "two", callback, max_epochs=3)
+    trainer.resume(tmp_path / "one")
+    trainer.fit()
+    assert read(tmp_path / "two")["counters"]["step"] == (10 if isinstance(callback, Signals) else 15)
+
+
+def test_a_best_one_that_is_damaged_does_not_keep_a_run_from_its_end(tmp_path: Path) -> None:
+    values = {"metrics": {"given": Given(2.0, 3.0, 2.5)}, "monitor": "val/given", "num_sanity_val_steps": 0}
+    trainer_of(tmp_path, **values).fit()
+    best = tmp_path / "checkpoints" / "step-00000005.ckpt"
+    data = bytearray(best.read_bytes())
+    data[len(data) // 2] ^= 1
+    best.write_bytes(data)
+    again = trainer_of(tmp_path, max_epochs=3, **values)
+    again.resume(newest(tmp_path / "checkpoints"))
+    assert again.best.value is None
+    assert [text for text in again.warnings if "the best checkpoint so far, of step 5, is lost" in text]
+    again.fit()
+    assert (again.best.value, again.best.step) == (2.5, 15)
+    assert again.restore_best()
+
+
+def test_a_fit_holds_its_folder_against_other_processes(tmp_path: Path) -> None:
+    """Also one that was started from Python, without the command line."""
+    codes = []
+
+    class Rival(Callback):
+        def on_fit_start(self, trainer: Trainer) -> None:
+            child = os.fork()
+            if child == 0:
+                try:
+                    with held(tmp_path):
+                        os._exit(0)
+                except ConfigError:
+                    os._exit(2)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    trainer_of(tmp_path, Rival()).fit()
+    assert codes == [2]
+    with held(tmp_path):
+        pass

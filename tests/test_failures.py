@@ -65,6 +65,20 @@ def test_an_error_of_the_users_own_stays_what_it_is() -> None:
     assert caught.value.__cause__ is None
 
 
+def test_an_error_of_the_model_is_not_taken_for_one_of_looking_into_it() -> None:
+    class Own(nn.Linear):
+        def forward(self, x):
+            if len(x) == 6:  # the last batch
+                raise LookupError("mine")
+            return super().forward(x)
+
+    trainer = trainer_of(TensorDataset(*(tensor[:30] for tensor in tensors().tensors)), Own(4, 3))
+    with pytest.raises(LookupError, match="mine") as caught:
+        trainer.fit()
+    assert caught.value.__notes__ == ["in step 4, epoch 1, batch 3"]
+    assert trainer.warnings == []
+
+
 def test_an_explanation_that_fails_does_not_hide_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = trainer_of(tensors())
 

@@ -203,6 +203,30 @@ def test_a_long_message_is_cut_to_a_screen() -> None:
     assert "TRAINKIT_DEBUG=1" in cut[-1]
 
 
+@pytest.mark.parametrize("code", ["", "0", "3", "'words'"])
+def test_an_exit_in_code_of_ones_own_is_a_failure(trainkit: Trainkit, tmp_path: Path, code: str) -> None:
+    """Whoever repeats the command until it exits with 0 would take the run for done."""
+    (tmp_path / "leaver.py").write_text(
+        "import sys, trainkit\n"
+        "class Leave(trainkit.Callback):\n"
+        "    def on_step_end(self, trainer, output):\n"
+        f"        sys.exit({code})\n"
+    )
+    leave = "+callbacks.leave={_target_:leaver.Leave}"
+    done = trainkit("recipe=mlp", "run_dir=run", "trainer.max_epochs=1", leave, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "trainkit: SystemExit" in done.stderr
+    assert 'leaver.py", line 4, in on_step_end' in done.stderr
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize(("flag", "code"), [("--version", 0), ("--no-such-flag", 2)])
+def test_what_the_parser_of_the_flags_decides_stays(trainkit: Trainkit, flag: str, code: int) -> None:
+    done = trainkit("recipe=mlp", flag)
+    assert done.returncode == code
+    assert "File" not in done.stderr
+
+
 # ---------------------------------------------------------------------- signals
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainkit import Trainer, supervised
 from trainkit.nonfinite import Guard, NonFinite, locate
 from trainkit.settings import Settings
 from trainkit.state import Counters
@@ -19,8 +20,15 @@ def guard(optimizer=None, counters=None, **settings):
     return Guard(Settings(max_epochs=1, **settings), optimizer, counters or Counters(), CPU)
 
 
+def sparse_gradient(value):
+    embedding = nn.Embedding(4, 2, sparse=True)
+    embedding(torch.tensor([1])).sum().backward()
+    embedding.weight.grad._values().fill_(value)
+    return embedding.weight.grad
+
+
 def test_good_numbers_pass_unchanged():
-    gradients = [torch.randn(3, 4), torch.randn(5), torch.randn(2, dtype=torch.float64)]
+    gradients = [torch.randn(3, 4), torch.randn(5), torch.randn(2, dtype=torch.float64), torch.randn(2) * 1j]
     before = [g.clone() for g in gradients]
     assert guard().passes([GOOD], gradients)
     assert all(torch.equal(a, b) for a, b in zip(gradients, before, strict=True))
@@ -35,9 +43,11 @@ def test_good_numbers_pass_unchanged():
         ([GOOD], [-INF.reshape(1)], "the gradient norm is -inf"),
         (
             [GOOD],
-            [torch.sparse_coo_tensor([[1]], [math.inf], (3,), check_invariants=True), GOOD],
+            [sparse_gradient(math.inf), GOOD],
             "a gradient is not finite",
         ),
+        ([GOOD], [torch.ones(2), torch.tensor([1 + 1j * math.nan])], "a gradient is not finite"),
+        ([GOOD], [torch.ones(2), torch.full((2,), math.inf, dtype=torch.bfloat16)], "a gradient is not finite"),
     ],
 )
 def test_bad_numbers_stop_the_run_and_name_the_step(losses, gradients, what):
@@ -94,6 +104,8 @@ def test_held_back_on_the_device_the_weights_stay_those_before_the_bad_step():
     with pytest.raises(NonFinite) as caught:
         late.look()
     assert (caught.value.step, caught.value.batch) == (3, 2)
+    optimizer.step()  # whoever caught the error gets an optimizer that steps
+    assert not torch.equal(parameter, before[0])
 
 
 @pytest.mark.gpu
@@ -117,6 +129,44 @@ def test_on_a_device_nothing_waits_until_somebody_looks():
     with pytest.raises(NonFinite) as caught:
         late.look()
     assert caught.value.step == 2
+
+
+def broken_at(steps):
+    """Return an objective that gives NaN at these training steps, counted from 1, in the model's input."""
+    plain, taken = supervised(nn.MSELoss()), []
+
+    def objective(net, batch):
+        taken.extend([len(taken) + 1] * net.training)
+        broken = net.training and taken[-1] in steps
+        return plain(net, (batch[0] * (math.nan if broken else 1.0), batch[1]))
+
+    return objective
+
+
+def skipping(steps, **settings):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    batches = [(torch.randn(4, 3), torch.randn(4, 1)) for _ in range(8)]
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    settings = {"max_epochs": 1, "device": "cpu", "on_nonfinite": "skip"} | settings
+    trainer = Trainer(net, broken_at(steps), optimizer, batches, batches, **settings)
+    trainer.fit()
+    return trainer
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_step_that_is_left_out_leaves_no_trace_in_the_buffers(window):
+    trainer = skipping({4}, accumulate_grad_batches=window)
+    assert (trainer.counters.step, trainer.counters.nonfinite) == (8 // window - 1, 1)
+    assert trainer.model[0].running_mean.isfinite().all()
+    assert trainer.model[0].num_batches_tracked == 8 - window
+    assert math.isfinite(trainer.metrics["val/loss"])
+
+
+def test_a_step_can_be_left_out_under_a_loss_scaler():
+    trainer = skipping({3, 5, 7}, precision="fp16", nonfinite_limit=2)
+    assert (trainer.counters.nonfinite, trainer.counters.nonfinite_in_a_row) == (3, 0)
+    assert trainer.counters.step + trainer.counters.skipped == 5
 
 
 # ---------------------------------------------------------------------- where
@@ -177,3 +227,11 @@ def test_a_row_is_told_by_its_number_where_the_samples_are_not_known():
         locate(net, lambda: net(row(math.nan)).mean()) == "the input of the model (Sequential), in row 2 of the batch"
     )
     assert locate(net, lambda: net(row(1.0) * math.inf).mean()) == "the input of the model (Sequential)"  # all of them
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_device_without_the_kernel_is_looked_at_tensor_by_tensor(bad):
+    skipping = guard(on_nonfinite="skip")
+    skipping._kernel = False
+    gradients = [torch.ones(3), torch.full((2,), math.nan if bad else 1.0, dtype=torch.bfloat16)]
+    assert [skipping.passes([GOOD], gradients), skipping.passes([GOOD], gradients[:1])] == [not bad, True]

@@ -176,6 +176,7 @@ def test_a_whole_checkpoint_is_whole() -> None:
         ({"seed": True}, "is not whole: seed is a bool, not int"),
         ({"threads": 1.5}, "is not whole: threads is a float, not int"),
         ({"metrics": []}, "is not whole: metrics is a list, not dict"),
+        ({"metrics": {"val/loss": "x"}}, "is not whole: val/loss is a str, not"),
         ({"parts": {}}, "is not whole: parts is a dict, not list"),
         ({"parts": ["model", "callbacks.a", "best"]}, "is not whole: it has no 'best', though it had one"),
         ({"parts": ["model"]}, "is not whole: it has 'callbacks.a', which is not among its parts"),

@@ -50,9 +50,11 @@ def _run(arguments: list[str]) -> int:
         return _dispatch(arguments)
     except BrokenPipeError:
         raise
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - no exit() may pass for the end
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # no exit() may pass for the end
         if (code := _code_of_the_signal_behind(error)) is not None:
             return code
+        if isinstance(error, SystemExit) and _is_of_the_parser(error):  # Hydra's, after --version or a flag it lacks
+            raise
         if debug:
             traceback.print_exc()
         else:
@@ -72,6 +74,11 @@ def _code_of_the_signal_behind(error: BaseException | None) -> int | None:
             return EXIT_CODES.get(str(error), 130)
         error = error.__context__
     return None
+
+
+def _is_of_the_parser(error: SystemExit) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") == "argparse"
 
 
 def _told(error: BaseException) -> str:

@@ -16,10 +16,10 @@ from trainkit.checkpoint import NoStore, Store, find, read
 from trainkit.checkpoint.weights import fit
 from trainkit.data import Source
 from trainkit.ending import Ending
-from trainkit.errors import ConfigError, TrainingError
+from trainkit.errors import ConfigError
 from trainkit.evaluator import Evaluator
 from trainkit.meters import StepMeter
-from trainkit.nonfinite import Guard
+from trainkit.nonfinite import Guard, NonFinite
 from trainkit.optim import NoSchedule, ResumableOptimizer, Schedule, resumable
 from trainkit.provenance import about
 from trainkit.state import Best, Stateful, require_whole, restore, snapshot
@@ -49,6 +49,8 @@ class Checkpointed(Evaluator):
     _improved = _worth_saving = False
     _saved: Any = None
     _best_saved: dict[str, Any]
+    _best_saving: dict[str, Any] | None = None
+    """The record of the best whose checkpoint a thread may be writing still; ``_best_saved`` is on the disk."""
 
     @property
     def seconds(self) -> float:
@@ -99,9 +101,13 @@ class Checkpointed(Evaluator):
         """
         state = read(path) if state is None else state
         self.load_state_dict(state)
-        if not self.store.adopt_best(find(path), self.best.step):
-            self.best.value = None  # its weights are lost, so the next validation finds the best ones anew
-        self._saved, self._best_saved = mark_of(state), self.best.state_dict()
+        file = find(path)
+        if not self.store.adopt_best(file, self.best.step) and self.best.value is not None:
+            self.warn(f"the best checkpoint so far, of step {self.best.step}, is lost; the next validation begins anew")
+            self.best.value = None
+        here = file.resolve().parent == self.store.folder.resolve()
+        self._saved, self._best_saved = mark_of(state) if here else None, self.best.state_dict()
+        self._best_saving = None
         self.loggers.rewind(self.counters)
 
     @final
@@ -118,19 +124,31 @@ class Checkpointed(Evaluator):
         """Note how the optimizers were built, and see that what will be saved can be, before it took long to make."""
         if self._parts and not isinstance(self.store, NoStore):
             self.store.about = about() | self.store.about
-            self.store.check(self.state_dict())
+            self.store.check(state := self.state_dict())
+            if self.counters.total_batches and self._saved is None:  # from elsewhere: from here on resume=auto goes on
+                self._save(state)
 
     def _save(self, state: dict[str, Any] | None = None) -> None:
         self.guard.look()
-        state = state or self.state_dict()
+        self._settle_best()
+        state = {**(state or self.state_dict()), "best": self.best.state_dict()}
         score = self.best.score(self.metrics) if self.counters.validated == self.counters.total_batches else None
         self.store.save(state, self.moment, best=self._improved, score=score)
-        if self._improved and self.store.failure:  # the best weights are those of a former validation still
-            self.best.load_state_dict(self._best_saved)
-        self._best_saved = self.best.state_dict()
+        self._best_saving = self.best.state_dict()
         self._improved = self._worth_saving = False
+        if not self.store.background:
+            self._settle_best()
         self._saved = mark_of(state)
         self.meter.restart_clock(self.counters.samples)
+
+    def _settle_best(self) -> None:
+        """Wait for a write in flight; where the best could not be saved, that of a former validation is it still."""
+        self.store.flush()
+        if self.store.lost_best and not self._improved:
+            self.best.load_state_dict(self._best_saved)
+        elif self._best_saving is not None and not self.store.lost_best:
+            self._best_saved = self._best_saving
+        self.store.lost_best, self._best_saving = False, None
 
     def _flush_quietly(self) -> None:
         """Let a write in flight end after an error, which a second one must not hide."""
@@ -139,13 +157,20 @@ class Checkpointed(Evaluator):
         except Exception as second:  # noqa: BLE001
             self.warn(f"the last checkpoint was not saved either: {second}")
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, batches: int) -> None:
         """Give weights, moments and schedule the values of the last checkpoint; the data go on where they are.
 
         Chowdhery et al. 2022, "PaLM", went back some steps at a spike of the loss and left out the batches around it.
+
+        Args:
+            batches: How many there were in the window that is to be left out.
+
+        Raises:
+            NonFinite: If there is nothing to go back to.
         """
         if (regular := self.store.regular) is None:
-            raise TrainingError("trainer.on_nonfinite=rollback: there is no checkpoint to go back to yet")
+            what = "the numbers are not finite, and trainer.on_nonfinite=rollback has no checkpoint to go back to yet"
+            raise NonFinite(what, self.counters.step + 1, self.counters.epoch, self.counters.batch - batches)
         state = read(regular)
         restore({name: self._parts[name] for name in ROLLED_BACK}, state)
         self.counters.step = state["counters"]["step"]

@@ -156,9 +156,11 @@ def _bad_labels(trainer: Trainer) -> TrainingError | None:
     epoch = 0 if trainer.settings.overfit_batches else counters.epoch
     batch = trainer.to_device(loader.fetch(epoch, counters.batch))
     try:
-        with trainer.evaluating() as model, trainer.without_gradients():
+        with trainer.evaluating() as model, trainer.without_gradients(), trainer.precision.autocast():
             ignored = trainer.objective.ignore_index  # type: ignore[attr-defined]
             inspection.labels_fit(model(batch[0]), batch[1], ignored, loader, epoch, counters.batch)
     except ConfigError as found:
         return TrainingError(f"step {counters.step + 1}: {found}")
+    except Exception:  # noqa: BLE001 - the very error of the model that is looked into, most likely
+        return None
     return None

@@ -56,11 +56,24 @@ class Guard:
         self.rollback = False
         """Whether the run has to go back to its last checkpoint now."""
         self._one = torch.ones((), device=device)
+        self._kernel = device.type in ("cpu", "cuda")  # that of MPS does not take every type of number
         self._found, self._since = torch.zeros_like(self._one), torch.zeros_like(self._one)
         fused = bool(getattr(optimizer, "_step_supports_amp_scaling", False))
         self._late = self._action == "stop" and device.type == "cuda" and fused and not self._scaled
         if self._late:
             optimizer.found_inf = self._found  # type: ignore[attr-defined]
+        self._kept: dict[str, Tensor] = {}
+
+    def keep(self, model: nn.Module) -> None:
+        """Remember the buffers before a step that may be left out: a batch norm would go on with its NaN."""
+        if self._action == "skip":
+            self._kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    def put_back(self, model: nn.Module) -> None:
+        """Give the buffers the values that they had before the step; going back to a checkpoint needs no such thing."""
+        for name, buffer in model.named_buffers():
+            if name in self._kept:
+                buffer.copy_(self._kept[name])
 
     def passes(self, losses: list[Tensor], gradients: list[Tensor]) -> bool:
         """Say whether the optimizer may step.
@@ -80,9 +93,8 @@ class Guard:
             if not isfinite(loss.item()):  # host-device sync
                 break
         else:
-            if self._scaled:
-                return True
-            self._check(gradients)
+            if not self._scaled:
+                self._check(gradients)
             if not self._found.item():
                 self._counters.nonfinite_in_a_row = 0
                 return True
@@ -103,15 +115,22 @@ class Guard:
             NonFinite: For the step that was the first to be held back.
         """
         if self._late and (since := int(self._since.item())):
+            self._found.zero_()  # the optimizer may be used again: whoever caught the error may have mended its cause
+            self._since.zero_()
             self._fail("the loss or a gradient is not finite", since)
 
     def _check(self, tensors: list[Tensor]) -> None:
         """Set the flag, in one pass over the tensors, if one holds a NaN or an infinity; it stays set."""
+        if not self._kernel:
+            finite = torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
+            self._found.masked_fill_(~finite, 1.0)
+            return
         try:
-            torch._amp_foreach_non_finite_check_and_unscale_(tensors, self._found, self._one)
-        except NotImplementedError:  # sparse gradients, of which the values are looked at
-            dense = [t if t.layout is torch.strided else t.coalesce()._values() for t in tensors]
-            torch._amp_foreach_non_finite_check_and_unscale_(dense, self._found, self._one)
+            for some in _by_type(tensors) if self._one.is_cuda else (tensors,):
+                torch._amp_foreach_non_finite_check_and_unscale_(some, self._found, self._one)
+        except NotImplementedError:  # sparse or complex gradients
+            for some in _by_type([_real_values(tensor) for tensor in tensors]):
+                torch._amp_foreach_non_finite_check_and_unscale_(some, self._found, self._one)
 
     def _caught(self, what: str, loss: float | None = None) -> None:
         counters = self._counters
@@ -190,6 +209,20 @@ def _row(tensor: Tensor, samples: Sequence[int]) -> str:
         return ""
     row = int(bad.nonzero()[0])
     return f", in sample {samples[row]}" if len(samples) == len(tensor) else f", in row {row} of the batch"
+
+
+def _by_type(tensors: list[Tensor]) -> list[list[Tensor]]:
+    """Return the tensors in lists of one type of numbers each, as GradScaler groups them for a CUDA device."""
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(tensor.dtype, []).append(tensor)
+    return list(groups.values())
+
+
+def _real_values(gradient: Tensor) -> Tensor:
+    """Return the numbers of a gradient of any layout and type as a dense tensor of real ones."""
+    dense = gradient if gradient.layout is torch.strided else gradient.coalesce()._values()
+    return torch.view_as_real(dense) if dense.is_complex() else dense
 
 
 def _broken(tensor: Tensor | None) -> bool:

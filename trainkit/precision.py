@@ -49,6 +49,11 @@ class Precision:
         self.scaler.update()
         return self.scaler.get_scale() >= before
 
+    def leave_out(self) -> None:
+        """Forget the gradients of a step that is not to be taken; the scale stays as it is."""
+        if self.scaler is not None:
+            self.scaler.update(self.scaler.get_scale())  # host-device sync
+
     def state_dict(self) -> dict[str, Any]:
         return {} if self.scaler is None else self.scaler.state_dict()
 

@@ -190,7 +190,9 @@ def require_whole(state: Mapping[str, Any], parts: Iterable[str]) -> None:
         there = field(state, "parts", list)
         field(state, "seed", int)
         field(state, "threads", int)
-        field(state, "metrics", dict)
+        metrics = field(state, "metrics", dict)
+        for name in metrics:
+            field(metrics, name, float, int, bool, Tensor)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the checkpoint is not whole: {_told(error)}") from None
     here = list(parts)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
@@ -24,6 +24,7 @@ from trainkit.device import configured
 from trainkit.ending import Ending
 from trainkit.errors import ConfigError, TrainingError
 from trainkit.failures import explained, require_sound_data
+from trainkit.locks import held
 from trainkit.loggers import Axis, JSONLines, Logger
 from trainkit.meters import StepMeter
 from trainkit.metrics import Metric
@@ -135,7 +136,7 @@ class Trainer(Checkpointed):
                     counters.batch += len(window)
                     counters.total_batches += len(window)
                     if self.guard.rollback:
-                        self._roll_back()
+                        self._roll_back(len(window))
                     self.hooks.step_end(self, output)
                     del window, output  # their memory is free for the next batch
                     moment = self.moment
@@ -162,6 +163,7 @@ class Trainer(Checkpointed):
         counters, settings = self.counters, self.settings
         losses: list[Tensor] = []
         counts: list[Any] = []
+        self.guard.keep(self.model)
         for number, batch in enumerate(window, counters.batch):
             if number > counters.batch:
                 self.key_batch(number)
@@ -188,6 +190,9 @@ class Trainer(Checkpointed):
                 self.averaging.update(self.model, counters.step)
             else:  # the loss scale overflowed: no step, and the schedule waits
                 counters.skipped += 1
+        else:
+            self.precision.leave_out()
+            self.guard.put_back(self.model)
         self.optimizer.zero_grad()
         return output
 
@@ -214,7 +219,8 @@ class Trainer(Checkpointed):
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Hold the process as training needs it, tell the callbacks of an exception, and put everything back."""
-        with configured(self.settings), self._streams.kept(), self._interrupt:
+        lock = nullcontext() if self.run_dir is None else held(self.run_dir)
+        with lock, configured(self.settings), self._streams.kept(), self._interrupt:
             self._started = perf_counter()
             try:
                 yield
@@ -239,11 +245,11 @@ class Trainer(Checkpointed):
         self._log_every.start(self.moment)
         if not self.counters.total_batches:
             require_sound_data(self)
-        if self.counters.step == 0 and self.val_loader is not None and self.settings.num_sanity_val_steps:
-            values = self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
-            if values and not self.best.metric.startswith("train/"):
-                self.best.require(values)
-            self.metrics.clear()
+            if self.val_loader is not None and self.settings.num_sanity_val_steps:
+                values = self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
+                if values and not self.best.metric.startswith("train/"):
+                    self.best.require(values)
+                self.metrics.clear()
         self.model.train()
         self.hooks.fit_start(self)
         self._try_saving()
@@ -271,6 +277,7 @@ class Trainer(Checkpointed):
         values = self.validate()
         if not values:
             return
+        self._settle_best()
         self.counters.validated = self.counters.total_batches
         self.log(values, axis)
         self._improved |= self.best.improved(self.metrics, self.counters)
@@ -312,7 +319,7 @@ class Trainer(Checkpointed):
             self.ending.reached(counters, self.seconds)  # a signal may have broken it off
         if counters.total_batches and (mark_of(state) != self._saved or self.store.failure):
             self._save(state)
-        self.store.flush()
+        self._settle_best()
         self.hooks.fit_end(self)
         if self.store.failure:
             raise TrainingError(f"the last checkpoint was not saved: {self.store.failure}")

@@ -140,7 +140,9 @@ def test_a_missing_checkpoint_is_refused_with_those_there_are(store):
     with pytest.raises(ConfigError, match=r"no checkpoint there; there are run/checkpoints/last\.ckpt$"):
         find(store.folder.parent.parent / "missing")
     with pytest.raises(ConfigError, match=r"resume=.*missing: no checkpoint there$"):
-        find(store.folder.parent / "nowhere" / "missing")
+        find(store.folder.parent / "nowhere" / "else" / "missing")
+    with pytest.raises(ConfigError, match=r"no checkpoint there; there are checkpoints/last\.ckpt"):
+        find(store.folder.parent / "chekpoints" / "last.ckpt")
 
 
 def test_the_search_for_what_is_there_stays_near(tmp_path):
@@ -178,6 +180,12 @@ def test_a_checkpoint_of_others_is_refused(tmp_path, content):
         read(tmp_path / "other.ckpt")
 
 
+def test_one_that_is_about_no_dict_is_refused(tmp_path):
+    torch.save({"format": FORMAT, "about": 5}, tmp_path / "odd.ckpt")
+    with pytest.raises(ConfigError, match="what it is about is no dict"):
+        read(tmp_path / "odd.ckpt")
+
+
 def test_a_newer_format_is_refused(tmp_path):
     torch.save({"format": FORMAT + 1}, tmp_path / "new.ckpt")
     with pytest.raises(
@@ -194,6 +202,29 @@ def test_the_best_of_the_run_resumed_from_is_adopted(store, tmp_path):
     assert other.adopt_best(store.last, 1)
     assert step_in(other.best) == 1
     assert not other.adopt_best(store.last, 7)
+
+
+def test_a_damaged_best_one_is_not_adopted(store, caplog):
+    store.save(state_of(1), at(1), best=True, score=1.0)
+    store.save(state_of(2), at(2), score=0.5)
+    best = store.folder / "step-00000001.ckpt"
+    data = bytearray(best.read_bytes())
+    data[len(data) // 2] ^= 1
+    best.write_bytes(data)
+    assert not store.adopt_best(store.last, 1)
+    assert "step-00000001.ckpt: the checksum of step-00000001.ckpt is wrong" in caplog.text
+    assert not best.exists()
+    assert best.with_name("step-00000001.ckpt.corrupt").exists()
+    assert not store.best.is_symlink()
+    assert store.ranks(0.1) is False  # the second one is the best that is left
+    assert store.ranks(0.6)
+
+
+@pytest.mark.parametrize("wrong", [{"background": "maybe"}, {"keep_last": 2.5}, {"keep_best": True}])
+def test_settings_of_another_type_are_refused(tmp_path, wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ConfigError, match=rf"checkpoint\.{name}={value}: must be "):
+        Store(tmp_path, **wrong)
 
 
 def test_no_store_does_nothing(tmp_path, monkeypatch):

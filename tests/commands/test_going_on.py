@@ -8,6 +8,7 @@ import pytest
 
 import trainkit
 from trainkit import ConfigError, TrainingError
+from trainkit.checkpoint import Store
 from trainkit.commands.going_on import origin_of, set_aside
 
 
@@ -83,3 +84,29 @@ def test_nothing_is_moved_from_an_empty_folder(run: Path, tmp_path: Path) -> Non
     origin = origin_of(f"weights:{run}", tmp_path / "new")
     assert set_aside(origin, tmp_path / "new") is origin
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_checkpoints_are_set_aside_last(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, the folder still holds the run, which the same command then sets aside whole."""
+    origin, renamed, rename = origin_of("weights", run), [], Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if len(renamed) == 3:
+            raise KeyboardInterrupt
+        renamed.append(path.name)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        set_aside(origin, run)
+    monkeypatch.undo()
+    assert "checkpoints" not in renamed
+    assert set_aside(origin_of("weights", run), run).path.is_file()
+    assert not (run / "metrics.jsonl").exists()
+
+
+def test_a_best_one_that_was_copied_there_is_no_run_yet(run: Path, tmp_path: Path) -> None:
+    """The start that copied it was killed before its first save: the same command begins again."""
+    store = Store(tmp_path / "new" / "checkpoints")
+    assert store.adopt_best(run / "checkpoints" / "last.ckpt", 34)
+    assert origin_of(str(run), tmp_path / "new").state["counters"]["step"] == 34

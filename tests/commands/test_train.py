@@ -11,7 +11,8 @@ from torch import Tensor
 
 import trainkit
 from trainkit.commands.train import flatten
-from trainkit.config.build import build_evaluator, build_parts
+from trainkit.config.build import Parts, build_evaluator, build_parts
+from trainkit.data import Loader
 from trainkit.errors import ConfigError
 
 SHORT = ("trainer.max_epochs=2", "callbacks.predictions=null")
@@ -384,3 +385,28 @@ def test_a_sweep_leaves_the_warnings_of_its_jobs_on(line, caplog: pytest.LogCapt
     assert not [name for name in names if logging.getLogger(name).disabled]
     logging.getLogger("trainkit").warning("heard")
     assert "heard" in caplog.text
+
+
+class Unreadable(torch.utils.data.Dataset):
+    """A test set of which no sample can be had."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> None:
+        raise KeyboardInterrupt("SIGTERM") if index == 3 else LookupError("gone")
+
+
+@pytest.mark.parametrize(("index", "status"), [(0, "failed"), (3, "preempted")])
+def test_a_test_that_fails_is_not_told_as_completed(tmp_path: Path, monkeypatch, index: int, status: str) -> None:
+    """The training is saved and whole; the summary says how the command ended."""
+    trained = Parts.loader
+
+    def loader(parts: Parts, name: str):
+        return Loader(torch.utils.data.Subset(Unreadable(), [index]), 1) if name == "test" else trained(parts, name)
+
+    monkeypatch.setattr(Parts, "loader", loader)
+    with pytest.raises((trainkit.TrainingError, KeyboardInterrupt)):
+        trainkit.run("mlp", "trainer.max_steps=1", f"run_dir={tmp_path / 'run'}")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == (status, 1)

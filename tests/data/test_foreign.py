@@ -1,6 +1,8 @@
 """Loaders of other makers: positions by ``state_dict``, streams, and what they say when they cannot go to a place."""
 
 import logging
+import os
+import signal
 
 import pytest
 import torch
@@ -208,6 +210,43 @@ def test_a_training_on_a_stream_ends_as_if_it_had_not_been_stopped(dataset, stop
     rest.load_state_dict(half.state_dict())
     rest.fit()
     assert rest.counters.step == whole.counters.step == 15
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True))
+
+
+class Stopped(Positioned):
+    """Gets a signal in the midst of a batch, once."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def sample(self, number):
+        if number == self.at and self.epoch == 1:
+            self.at = None
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().sample(number)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+@pytest.mark.parametrize("at", [None, 0, 2, 6, 8, 19])
+@pytest.mark.parametrize("anew", [True, False])
+def test_no_sample_is_lost_with_a_window_that_a_signal_breaks_off(window, at, anew):
+    def trainer(at=None):
+        torch.manual_seed(0)
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        options = {"device": "cpu", "max_epochs": 3, "accumulate_grad_batches": window}
+        return Trainer(model, supervised(nn.MSELoss()), optimizer, DataLoader(Stopped(at), 4), **options)
+
+    whole, stopped = trainer(), trainer(at)
+    whole.fit()
+    stopped.fit()
+    assert (stopped.ending.status == "preempted") == (at is not None)
+    rest = trainer() if anew else stopped
+    if anew:
+        rest.load_state_dict(stopped.state_dict())
+    rest.fit()
+    assert rest.counters.samples == whole.counters.samples == 60
     assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True))
 
 

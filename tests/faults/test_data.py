@@ -399,9 +399,10 @@ def test_36_an_error_that_is_kept_holds_no_threads_and_no_queues():
     assert "exit code 3" in str(failure.value)
 
 
-def test_36_a_sample_that_exits_is_named():
-    """``sys.exit`` in a data set does not end a worker with its own code."""
-    message = failure_of(Pictures(lambda index: sys.exit(4)), 2)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_36_a_sample_that_exits_is_named(workers):
+    """``sys.exit`` in a data set does not end a worker, or the training, with its own code."""
+    message = failure_of(Pictures(lambda index: sys.exit(4)), workers)
     assert message.startswith("data.train[37] raised SystemExit: 4 (sample 'img_0037.png', epoch 1)")
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainkit.checkpoint.loading import DEPTH, ENTRIES, MEMBERS, PICKLE_BYTES
+from trainkit.checkpoint.loading import DEPTH, ENTRIES, EXPANDED, MEMBERS, PICKLE_BYTES
 
 SCALARS = (type(None), bool, int, float, str, bytes, torch.dtype, torch.device, torch.Size)
 KEYS = (str, int, bool, float, type(None))
 MOST_DEPTH, MOST_TENSORS, MOST_VALUES, MOST_PLAIN_BYTES = DEPTH - 5, MEMBERS - 1000, ENTRIES // 2, PICKLE_BYTES
 """What is saved stays within what is read."""
-MOST_EXPANDED_BYTES = 1 << 30
 INSTEAD = {
     "Parameter": "value.detach()",
     "ndarray": "torch.from_numpy(value)",
@@ -131,7 +130,7 @@ def _require_common(tensor: Tensor, path: tuple[Any, ...]) -> None:
         raise Unsavable(f"{_dotted(path)}: a tensor on the meta device has no contents to save")
     storage = tensor.untyped_storage()
     size = tensor.numel() * tensor.element_size()
-    if size > max(storage.nbytes(), MOST_EXPANDED_BYTES):
+    if size > max(storage.nbytes(), EXPANDED):
         raise Unsavable(
             f"{_dotted(path)}: a tensor of {size} bytes expanded from {storage.nbytes()}; return it unexpanded"
         )

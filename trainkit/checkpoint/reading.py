@@ -37,7 +37,7 @@ def find(path: str | Path, which: str = "last") -> Path:
         if candidate.is_file():
             _file_of(candidate)
             return candidate
-    folder = path if path.is_dir() else path.parent
+    folder = next((place for place in (path, path.parent, path.parent.parent) if place.is_dir()), path.parent)
     near = ("*.ckpt", "checkpoints/*.ckpt", "*/checkpoints/last.ckpt")  # a whole tree may be all of the disk
     names = sorted(str(p.relative_to(folder)) for pattern in near for p in folder.glob(pattern))
     there = f"; there are {', '.join(names[:5])}" if names else ""
@@ -119,7 +119,7 @@ def newest(folder: str | Path) -> Path | None:
             remove(manifest_path(path))
     if chosen is not None:
         for path, reason in sorted(bad.items()):
-            _set_aside(path, reason, chosen)
+            set_aside(path, reason, chosen)
         _mend_links(chosen)
         return chosen
     bad |= dict.fromkeys(folder.glob(f"step-*.ckpt{CORRUPT}*"), "it was set aside before")
@@ -179,6 +179,8 @@ def _state_in(path: Path, manifest: Manifest | None) -> dict[str, Any]:
                 raise ValueError(f"{damaged} is damaged")
     if not isinstance(state, dict) or type(state.get("format")) is not int or state["format"] < 1:
         raise Foreign("not a checkpoint of trainkit")
+    if not isinstance(state.get("about", {}), dict):
+        raise Foreign("not a checkpoint of trainkit: what it is about is no dict")
     if state["format"] > FORMAT:
         about = state.get("about")
         versions = about.get("versions") if isinstance(about, dict) else None
@@ -214,7 +216,8 @@ def require_old_format(path: Path) -> None:
         raise ValueError("it has no manifest: that was lost, or the save was cut short")
 
 
-def _set_aside(path: Path, reason: str, chosen: Path) -> None:
+def set_aside(path: Path, reason: str, chosen: Path) -> None:
+    """Give a damaged checkpoint the suffix ``.corrupt``, and say why, and from which one the run goes on."""
     number, suffix = 1, CORRUPT
     while os.path.lexists(f"{path}{suffix}") or os.path.lexists(f"{manifest_path(path)}{suffix}"):
         number, suffix = number + 1, f"{CORRUPT}-{number + 1}"

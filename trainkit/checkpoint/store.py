@@ -29,6 +29,7 @@ from trainkit.checkpoint.index import free_path, holds_a_run, of_step, present_i
 from trainkit.checkpoint.manifest import Manifest, manifest_path
 from trainkit.checkpoint.migrations import FORMAT
 from trainkit.checkpoint.plain import Unsavable, are_finite, rebuilt, survey
+from trainkit.checkpoint.reading import problem, set_aside
 from trainkit.checkpoint.retention import newest_regular, superfluous
 from trainkit.checkpoint.writer import Writer
 from trainkit.errors import ConfigError, TrainingError
@@ -58,6 +59,8 @@ class Store:
 
     failure: str | None = None
     """Why the last save failed; None if it did not."""
+    lost_best = False
+    """Whether one that was to be the best failed; whoever keeps the record takes that in, and sets it back."""
 
     def __init__(
         self,
@@ -69,6 +72,11 @@ class Store:
         keep_every: str | None = None,
         background: bool = False,
     ) -> None:
+        for name, number in (("keep_last", keep_last), ("keep_best", keep_best)):
+            if type(number) is not int:
+                raise ConfigError(f"checkpoint.{name}={number}: must be a whole number")
+        if not isinstance(background, bool):
+            raise ConfigError(f"checkpoint.background={background}: must be true or false")
         if keep_last < 2:
             raise ConfigError(
                 f"checkpoint.keep_last={keep_last}: must be at least 2, so that one is left if the newest is damaged"
@@ -207,21 +215,26 @@ class Store:
     def adopt_best(self, source: Path, step: int) -> bool:
         """Let ``best.ckpt`` name the checkpoint of ``step`` that stands beside ``source``, copied if that is elsewhere.
 
-        Returns False if there is none: it was moved away, or a run went on from there and found a better one.
+        Returns False if there is none: it was moved away or damaged, or a run went on from there and found a better
+        one. ``best.ckpt`` is then gone until a better one is saved.
 
         Raises:
             ConfigError: If it cannot be copied.
         """
         self.flush()
         folder = source.resolve().parent
-        found = of_step(folder, step)
-        if found is None:
-            return False
+        best = of_step(folder, step)
         try:
-            make_folder(self.folder)
-            best = found if folder == self.folder.resolve() else take_over(found, self.folder)
+            if folder != self.folder.resolve():
+                make_folder(self.folder)
+                best = take_over(best, self.folder) if best else None
+            elif best not in (None, source.resolve()) and (reason := problem(best)):
+                set_aside(best, reason, source)
+                best = None
             if best is not None:
                 link_atomically(self.best, best.name)
+            else:
+                remove(self.best)
         except OSError as error:
             raise self._unwritable(error) from None
         self._present = present_in(self.folder)
@@ -258,6 +271,7 @@ class Store:
                 )
             self._is_full = error.errno in disk.SPACE
             self.failure, self._retry_at = reason, moment.seconds + RETRY_SECONDS
+            self.lost_best |= planned.best
             return None
         if self.failure is not None:
             logger.info("step %d: checkpoints are saved again", moment.steps)

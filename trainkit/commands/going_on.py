@@ -9,15 +9,14 @@ from typing import Any
 
 from trainkit.checkpoint import find, newest, read
 from trainkit.checkpoint.foreign import read_any
+from trainkit.checkpoint.index import holds_a_run
 from trainkit.commands.ckpt.line import printable
 from trainkit.commands.report import Report
+from trainkit.commands.run_folder import RECORDS
 from trainkit.config.differences import Difference, differences, require_no_refusal, table
 from trainkit.config.stored import stored_config
 from trainkit.errors import ConfigError
 from trainkit.trainer import Trainer
-
-RECORDS = ("checkpoints", "metrics.jsonl", "summary.json", "tensorboard", "config.yaml", "overrides.yaml", "log.txt")
-"""What is set aside when a run begins anew in the folder of another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def origin_of(resume: str | None, run_dir: str | Path | None) -> Origin | None:
         return None if last is None else Origin(last, read(last))
     found = None if resume is None else find(resume)
     here = found is not None and checkpoints is not None and found.resolve().parent == checkpoints.resolve()
-    if checkpoints is not None and any(checkpoints.glob("*.ckpt")) and not here:
+    if checkpoints is not None and holds_a_run(checkpoints) and not here:
         raise ConfigError(
             f"run_dir={run_dir}: holds a run already; resume=auto goes on with it, or give another run_dir"
         )
@@ -91,7 +90,7 @@ def set_aside(origin: Origin, folder: Path) -> Origin:
     number = next(n for n in range(1, 10**6) if not (folder / f"before-{n}").exists())
     aside = folder / f"before-{number}"
     aside.mkdir()
-    for name in RECORDS:
+    for name in RECORDS:  # the checkpoints last: killed in between, the next start still finds a run here
         if (folder / name).exists():
             (folder / name).rename(aside / name)
     if not origin.path.exists():

@@ -19,7 +19,7 @@ from trainkit.errors import ConfigError
 from trainkit.provenance import git_commit, versions
 from trainkit.trainer import Trainer
 
-RECORDS = ("config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt", "checkpoints", "tensorboard")
+RECORDS = ("config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt", "tensorboard", "checkpoints")
 """What a run writes into its folder."""
 
 
@@ -53,8 +53,6 @@ def possible(run_dir: str | Path | None) -> Path | None:
 def create(run_dir: str | Path | None, name: str) -> Path:
     """Make a run folder: ``run_dir``, or a new ``runs/NAME/TIME`` under the current folder.
 
-    What a run that was killed there left half-written is swept out; whoever calls it for a folder in use has its lock.
-
     Raises:
         ConfigError: If it cannot be made or written to, or the name would lead out of ``runs/``.
     """
@@ -67,9 +65,6 @@ def create(run_dir: str | Path | None, name: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = _fresh(Path("runs") / name)
-        for place in (folder, folder / "tensorboard"):
-            for leftover in () if place.is_symlink() else place.glob(".tmp-*"):
-                leftover.unlink()
         probe = folder / ".tmp-probe"
         probe.touch()
         probe.unlink()
@@ -77,6 +72,20 @@ def create(run_dir: str | Path | None, name: str) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"run_dir={str(run_dir or 'runs/' + name)[:200]}: cannot be written to: {reason}") from None
     return folder
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a run that was killed in a folder left half-written; whoever calls it has the folder's lock.
+
+    Raises:
+        ConfigError: If it cannot be deleted.
+    """
+    for place in (folder, folder / "tensorboard"):
+        for leftover in () if place.is_symlink() else place.glob(".tmp-*"):
+            try:
+                leftover.unlink()
+            except OSError as error:
+                raise ConfigError(f"{leftover}: was left by a killed run, and cannot be deleted: {error}") from None
 
 
 def _fresh(parent: Path) -> Path:

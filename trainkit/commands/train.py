@@ -76,6 +76,7 @@ def run_config(config: Any, overrides: Sequence[str], sweep_folder: Path | None 
         if not config.trainer.fast_dev_run:
             parts.run_dir = run_folder.create(run_dir, config.name)
             stack.enter_context(held(parts.run_dir))
+            run_folder.sweep(parts.run_dir)
         if origin is not None and origin.weights_only and parts.run_dir is not None:
             origin = set_aside(origin, parts.run_dir)
         trainer = build_trainer(parts)
@@ -101,7 +102,9 @@ def _train(report: Report, trainer: Trainer, parts: Parts, overrides: Sequence[s
         trainer.fit()
         if trainer.ending.status != "preempted":
             _test(trainer, parts, values)
-    except Exception as error:
+    except BaseException as error:
+        if trainer.ending.status in ("completed", "stopped"):  # the training ended well, the test did not
+            trainer.ending.fail(error)
         report.note(f"{type(error).__name__}: {error}")
         if trainer.store.last.is_file():
             report.rows({"resume": again(trainer, overrides)})

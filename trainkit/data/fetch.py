@@ -24,6 +24,9 @@ from trainkit.data.frames import user_frames
 from trainkit.errors import TrainingError
 from trainkit.keys import Streams, fold
 
+FAILURES = (Exception, SystemExit)
+"""What fails a sample: a data set may raise anything, and an ``exit()`` in it must not pass for the training's."""
+
 
 class Fetch(Dataset[Any]):
     """Fetches and collates batches of a data set.
@@ -69,7 +72,7 @@ class Fetch(Dataset[Any]):
             try:
                 seed(fold(key, number))
                 samples.append(self._dataset[number])
-            except Exception as error:  # noqa: BLE001 - a data set may raise anything
+            except FAILURES as error:
                 self._failed(number, epoch, error)
                 kept = [other for other in kept if other != number]
         return self._collated(samples, kept, numbers, epoch)
@@ -92,18 +95,18 @@ class Fetch(Dataset[Any]):
         try:
             self._streams.seed(fold(key, numbers[0]))
             samples = self._getitems(numbers)
-        except Exception as error:  # noqa: BLE001
+        except FAILURES as error:
             kept = self._without_failing(epoch, key, numbers, error)
             if not kept:
                 raise self._nothing_left(numbers, epoch) from None
             self._streams.seed(fold(key, kept[0]))
             try:
                 samples = self._getitems(kept)
-            except Exception as second:  # noqa: BLE001
+            except FAILURES as second:
                 raise self._batch_failed(kept, epoch, second) from None
         return self._collated(samples, kept, numbers, epoch) if isinstance(samples, list) else samples
 
-    def _without_failing(self, epoch: int, key: int, numbers: list[int], error: Exception) -> list[int]:
+    def _without_failing(self, epoch: int, key: int, numbers: list[int], error: BaseException) -> list[int]:
         """Return the numbers that can be fetched alone, for ``__getitems__`` does not say which sample failed."""
         assert self._getitems is not None
         _let_pass(error)
@@ -113,17 +116,17 @@ class Fetch(Dataset[Any]):
                 self._streams.seed(fold(key, number))
                 self._getitems([number])
                 kept.append(number)
-            except Exception as own:  # noqa: BLE001
+            except FAILURES as own:
                 self._failed(number, epoch, own)
         if len(kept) == len(numbers):
             raise self._batch_failed(numbers, epoch, error) from None
         return kept
 
-    def _batch_failed(self, numbers: list[int], epoch: int, error: Exception) -> TrainingError:
+    def _batch_failed(self, numbers: list[int], epoch: int, error: BaseException) -> TrainingError:
         listed = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
         return TrainingError(sample_failed(f"data.{self.name}[[{listed}]]", error, f"epoch {epoch + 1}"))
 
-    def _failed(self, number: int, epoch: int, error: Exception) -> None:
+    def _failed(self, number: int, epoch: int, error: BaseException) -> None:
         """Note a sample that raised, or end the run where such are not skipped."""
         _let_pass(error)
         reason = sample_failed(f"data.{self.name}[{number}]", error, self.about(number, epoch))
@@ -180,7 +183,7 @@ class Fetch(Dataset[Any]):
         )
 
 
-def _let_pass(error: Exception) -> None:
+def _let_pass(error: BaseException) -> None:
     """Raise again what is not the data set's own: torch tells of a dead worker wherever the main thread stands."""
     if isinstance(error, RuntimeError) and WORKER_DIED.search(str(error)):
         raise error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -41,6 +43,7 @@ class Foreign:
         self._fingerprint: Fingerprint | None = None
         self._begun, self._over = False, False
         self._position: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}  # where the last window of batches began: it may have been broken off
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -56,6 +59,30 @@ class Foreign:
         """Yield the batches of ``epoch`` from number ``start`` on."""
         return _batches(self, epoch, start, fold(self._key, "loader", epoch))
 
+    def windows(self, epoch: int, start: int, stop: int | None, size: int) -> Iterator[list[Any]]:
+        """Yield batches ``start`` to ``stop`` of ``epoch`` in lists of ``size``, the last one shorter if need be.
+
+        One that a signal breaks off has moved the loader or its data set, but is not trained on; so it is noted where
+        each of them begins.
+        """
+        if (self._before.get("epoch"), self._before.get("batch")) == (epoch, start):
+            self._go_to(self._before["position"], self._before["over"])
+        elif start and self._begun:
+            self._go_to(**self._here())
+        rest = self.batches(epoch, start)
+        rest = rest if stop is None else islice(rest, max(stop - start, 0))
+        number, knows = start, _owner_of_position(self.loader) is not None
+
+        def window() -> list[Any]:
+            nonlocal number
+            if knows:
+                self._before = {"epoch": epoch, "batch": number, **deepcopy(self._here())}
+            batches = list(islice(rest, size))
+            number += len(batches)
+            return batches
+
+        return iter(window, [])
+
     def first(self) -> Any:
         """Return the first batch of a loader that can be read anew, which stays where it is; None if it gives none."""
         owner, begun, over = _owner_of_position(self.loader), self._begun, self._over
@@ -70,10 +97,7 @@ class Foreign:
         """Return what tells these data from others, and the position of a loader or data set that knows its own."""
         if self._fingerprint is None:
             self._fingerprint = fingerprint_of(self.loader)
-        owner = _owner_of_position(self.loader)
-        if owner is not None and self._begun:  # before, some start their workers only to be asked
-            self._position = owner.state_dict()
-        return {**self._fingerprint.state_dict(), "position": self._position, "over": self._over}
+        return {**self._fingerprint.state_dict(), **self._here(), "before": self._before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned.
@@ -84,10 +108,20 @@ class Foreign:
         if self._fingerprint is None:
             self._fingerprint = fingerprint_of(self.loader)
         self._fingerprint.compare(state_dict, self.name, self.changed)
-        self._position, self._over = state_dict.get("position", {}), bool(state_dict.get("over", False))
+        self._before = dict(state_dict.get("before", {}))
+        self._go_to(state_dict.get("position", {}), bool(state_dict.get("over", False)))
+
+    def _here(self) -> dict[str, Any]:
         owner = _owner_of_position(self.loader)
-        if owner is not None and self._position:
-            owner.load_state_dict(self._position)
+        if owner is not None and self._begun:  # before, some start their workers only to be asked
+            self._position = owner.state_dict()
+        return {"position": self._position, "over": self._over}
+
+    def _go_to(self, position: dict[str, Any], over: bool) -> None:
+        self._position, self._over = position, over
+        owner = _owner_of_position(self.loader)
+        if owner is not None and position:
+            owner.load_state_dict(position)
             self._begun = False
 
     def _begin(self, start: int) -> bool:

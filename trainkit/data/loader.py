@@ -260,6 +260,8 @@ def train_windows(source: Source, epoch: int, start: int, stop: int | None, size
 
     Each list is a window: the food of one optimizer step.
     """
+    if isinstance(source, Foreign):
+        return source.windows(epoch, start, stop, size)
     rest = source.batches(epoch, start)
     if stop is not None:
         rest = islice(rest, max(stop - start, 0))
