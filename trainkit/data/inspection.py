@@ -18,14 +18,14 @@ from trainkit.errors import ConfigError
 from trainkit.keys import Streams
 
 CHUNK_BYTES = 2**20
-MOST_BYTES = 2**25
+MOST_BYTES = 2**23
 """Of larger tensors, evenly chosen chunks are looked at."""
 
 
 def inspect(loader: Iterable[Any]) -> None:
     """Look for numbers that are not finite: in the samples of a ``TensorDataset``, else in the first batch.
 
-    Of tensors of more than 32 MB, evenly chosen parts are looked at: the start of a run must not take long. Leaves no
+    Of tensors of more than 8 MB, evenly chosen parts are looked at: the start of a run must not take long. Leaves no
     trace: generators stay as they are, and an iterable that can be read only once is not touched.
 
     Raises:
