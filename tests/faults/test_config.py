@@ -74,7 +74,8 @@ def test_41_keys_that_nobody_reads_are_refused(override: str) -> None:
 
 def test_41_what_is_added_on_purpose_is_not_in_the_way() -> None:
     more = ("+optimizer.amsgrad=true", "+data.mean=0.5", "+callbacks.mine={_target_:trainkit.callbacks.Progress}")
-    config = trainkit.compose("mlp", *more, "+width=32", "model.hidden=[${width}]")
+    second = "+callbacks.early_stopping_2={_target_:trainkit.callbacks.EarlyStopping,monitor:val/accuracy}"
+    config = trainkit.compose("mlp", *more, second, "+width=32", "model.hidden=[${width}]", "+model.hidden2=3")
     assert (config.optimizer.amsgrad, config.model.hidden) == (True, [32])
 
 

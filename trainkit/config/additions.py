@@ -20,6 +20,8 @@ FIXED = {
     "schedule": ("scheduler", "interval", "warmup"),
 }
 """Groups that trainkit reads itself, and all the keys that they can have."""
+BUILT = ("model", "data", "objective", "optimizer", "schedule", "averaging", "callbacks", "metrics")
+"""Groups whose targets are called in every run, so that their signatures refuse what they do not know."""
 ALIKE = 0.74
 """From this likeness on, an added key is taken for a misspelt one; one wrong letter of four is 0.75."""
 
@@ -48,7 +50,10 @@ def require_no_slips(config: Mapping[str, Any], overrides: Sequence[str]) -> Non
         parent, _, leaf = added[1].rpartition(".")
         if not parent and leaf not in _roots() and not any(f"${{{leaf}" in other for other in overrides):
             raise ConfigError(f"{leaf}: there is no such key, and nothing in this command line reads it.")
-        siblings = [str(key) for key in _node(config, parent) if key != leaf] if parent else []
+        node = _node(config, parent) if parent else {}
+        if "_target_" in _node(config, added[1]) or ("_target_" in node and parent.split(".")[0] in BUILT):
+            continue  # an entry of its own, or an argument that the signature will judge
+        siblings = [str(key) for key in node if key != leaf]
         if near := closest(leaf, siblings, cutoff=ALIKE):
             raise ConfigError(f"{added[1]}: there is no such key.{near}")
 
