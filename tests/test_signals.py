@@ -71,11 +71,12 @@ def test_another_thread_catches_nothing():
 
 
 def test_a_hang_up_is_a_signal_too_unless_it_is_ignored():
-    with Interrupt() as interrupt:
-        send(signal.SIGHUP)
-        assert interrupt.received is signal.SIGHUP
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        with Interrupt() as interrupt:
+            send(signal.SIGHUP)
+            assert interrupt.received is signal.SIGHUP
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with Interrupt() as interrupt:
             send(signal.SIGHUP)
             assert interrupt.received is None

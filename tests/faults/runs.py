@@ -24,6 +24,8 @@ import trainkit.__main__, trainkit.commands.train, trainkit.loggers.tensorboard
 
 def child(job):
     os.setpgid(0, 0)
+    for name in ("SIGINT", "SIGHUP"):  # which whoever started the tests may have let be ignored, by nohup or &
+        signal.signal(getattr(signal, name), signal.SIG_DFL if name == "SIGHUP" else signal.default_int_handler)
     os.chdir(job["cwd"])
     os.environ.update(job["env"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -714,6 +714,7 @@ if how == "terminate":
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(10)
 if how == "interrupt":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which `&` lets be ignored
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(10)
 """

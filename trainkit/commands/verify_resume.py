@@ -235,7 +235,7 @@ def _report(proof: Proof, journal: Sequence[dict[str, Any]], again: Comparison, 
             f"{_many(steps, 'step')}{ended}, {_many(epochs, 'end')} of an epoch, {_many(validations, 'validation')}",
         ),
         _row("kills", kills),
-        _row("changed", " ".join(proof.more)),
+        _row("changed", " ".join(override.lstrip("+") for override in proof.more)),
         "",
         f"{'compared':<26}{'items':>7}  {'straight again':<26}  cut",
     ]
