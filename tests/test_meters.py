@@ -41,13 +41,13 @@ def test_the_epoch_is_averaged_over_all_readings():
 def test_norms_are_averaged_and_the_clipped_ones_counted():
     meter = StepMeter(clip=1.0, window=1)
     for norm in (0.5, 1.0, 1.5, 4.0):
-        meter.add_norm(torch.tensor(norm))
+        meter.add_step([], [], torch.tensor(norm))
     assert meter.read(0, 4) == {"train/gradient_norm": 1.75, "train/clipped": 0.5}
 
 
 def test_without_clipping_nothing_is_said_of_it():
     meter = StepMeter(clip=None, window=1)
-    meter.add_norm(torch.tensor(2.0))
+    meter.add_step([], [], torch.tensor(2.0))
     assert meter.read(0, 1) == {"train/gradient_norm": 2.0}
 
 
@@ -82,7 +82,7 @@ def test_a_resumed_meter_reads_the_same():
     meter, other = meter_of([1.0], [3], clip=1.0), StepMeter(1.0, 1)
     meter.read(0, 1)
     meter.add(torch.tensor(5.0), torch.tensor(2))
-    meter.add_norm(torch.tensor(3.0))
+    meter.add_step([], [], torch.tensor(3.0))
     other.load_state_dict(meter.state_dict())
     meter.restart_clock(0)
     other.restart_clock(0)
@@ -92,7 +92,7 @@ def test_a_resumed_meter_reads_the_same():
 
 def test_the_state_is_of_plain_types():
     meter = meter_of([1.0], [torch.tensor(3)])
-    meter.add_norm(torch.tensor(2.0))
+    meter.add_step([], [], torch.tensor(2.0))
     assert meter.state_dict() == {
         "losses": [1.0],
         "counts": [3.0],

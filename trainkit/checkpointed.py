@@ -44,6 +44,7 @@ class Checkpointed(Evaluator):
     ending: Ending
     meter: StepMeter
     guard: Guard
+    train_batches: int | None
     _optimizers: dict[str, ResumableOptimizer]
     _started: float
     _improved = _worth_saving = False
@@ -59,8 +60,9 @@ class Checkpointed(Evaluator):
 
     @property
     def moment(self) -> Moment:
-        """Where the run stands."""
-        raise NotImplementedError
+        """Where the run stands. An epoch is over only once it was validated."""
+        done = min(self.counters.batch / self.train_batches, 1 - 1e-6) if self.train_batches else 0.0
+        return Moment(self.counters.epoch + done, self.counters.step, self.seconds)
 
     @property
     def _parts(self) -> dict[str, Stateful]:

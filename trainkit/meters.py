@@ -53,12 +53,8 @@ class StepMeter:
         self._losses.append(loss)
         self._counts.append(count)
 
-    def add_norm(self, norm: Tensor) -> None:
-        """Note the norm of a step's gradients before clipping, a scalar."""
-        self._norms.append(norm)
-
     def add_step(self, losses: list[Tensor], counts: list[Any], norm: Tensor | None) -> None:
-        """Note the batches of a step, and the norm of its gradients where it is known."""
+        """Note the batches of a step, and the norm of its gradients before clipping, a scalar, where it is known."""
         self._losses += losses
         self._counts += counts
         if norm is not None:

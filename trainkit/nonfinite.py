@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 from trainkit.device import map_tensors
 from trainkit.errors import TrainingError
@@ -183,8 +182,8 @@ def locate(model: nn.Module, forward: Callable[[], Tensor], samples: Sequence[in
                 if tensor.requires_grad:
                     tensor.register_hook(lambda gradient: look([gradient], f"the gradient at the output of {label}"))
 
-        stack.enter_context(_removed(module.register_forward_pre_hook(before, with_kwargs=True)))
-        stack.enter_context(_removed(module.register_forward_hook(after)))
+        stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+        stack.callback(module.register_forward_hook(after).remove)
 
     with ExitStack() as stack, torch.compiler.set_stance("force_eager"):
         for name, module in model.named_modules():
@@ -239,11 +238,3 @@ def _floats(nested: Any) -> list[Tensor]:
 
     map_tensors(nested, note)
     return [tensor for tensor in found if tensor.is_floating_point()]
-
-
-@contextmanager
-def _removed(handle: RemovableHandle) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from trainkit.callbacks.callback import Callback, Hooks, named
 from trainkit.checkpoint import NoStore, Store
 from trainkit.checkpointed import Checkpointed, mark_of
-from trainkit.data import as_source, length, samples_in, train_windows
+from trainkit.data import as_source, length, samples_in
 from trainkit.device import configured
 from trainkit.ending import Ending
 from trainkit.errors import ConfigError, TrainingError
@@ -34,7 +34,7 @@ from trainkit.optim import NoSchedule, Schedule, WeightAverage
 from trainkit.optim.clipping import ALGORITHMS, total_norm
 from trainkit.settings import Settings
 from trainkit.state import Best
-from trainkit.timing import Cadence, Duration, Every, Moment
+from trainkit.timing import Cadence, Duration, Every
 
 
 class Trainer(Checkpointed):
@@ -210,12 +210,6 @@ class Trainer(Checkpointed):
         """Return the gradients of the optimizer's parameters, without those that have none."""
         return [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
 
-    @property
-    def moment(self) -> Moment:
-        """Where the run stands. An epoch is over only once it was validated."""
-        done = min(self.counters.batch / self.train_batches, 1 - 1e-6) if self.train_batches else 0.0
-        return Moment(self.counters.epoch + done, self.counters.step, self.seconds)
-
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Hold the process as training needs it, tell the callbacks of an exception, and put everything back."""
@@ -264,7 +258,7 @@ class Trainer(Checkpointed):
         """Yield the rest of the epoch in windows of batches, one for each optimizer step."""
         start, size = self.counters.batch, self.settings.accumulate_grad_batches
         epoch = 0 if self.settings.overfit_batches else self.counters.epoch
-        return self._interrupt.waits(train_windows(self.data, epoch, start, self.train_batches, size))
+        return self._interrupt.waits(self.data.windows(epoch, start, self.train_batches, size))
 
     def _log_step(self) -> None:
         self.guard.look()

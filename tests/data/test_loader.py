@@ -25,7 +25,7 @@ from torch.utils.data import (
 )
 
 from trainkit.data import Loader, worker
-from trainkit.data.loader import as_source, length, samples_in, train_windows
+from trainkit.data.loader import as_source, length, samples_in
 from trainkit.errors import ConfigError, TrainingError
 from trainkit.keys import Streams
 
@@ -345,7 +345,7 @@ def test_an_iterable_that_draws_is_keyed():
     ],
 )
 def test_windows(start, stop, size, windows):
-    assert [list(window) for window in train_windows(as_source(range(5), 0), 0, start, stop, size)] == windows
+    assert [list(window) for window in as_source(range(5), 0).windows(0, start, stop, size)] == windows
 
 
 class Watched(Dataset):
@@ -368,7 +368,7 @@ class Watched(Dataset):
 def test_a_batch_is_let_go_before_the_next_is_fetched(foreign):
     watched = Watched()
     loader = (watched.__getitems__([i]) for i in range(4)) if foreign else Loader(watched, 1)
-    for window in train_windows(as_source(loader, 0), 0, 0, None, 1):
+    for window in as_source(loader, 0).windows(0, 0, None, 1):
         del window
     assert len(watched.given) == 4
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainkit.checkpoint.files import write_text
+from trainkit.checkpoint.files import TEMPORARY, probe, write_text
 from trainkit.commands.masking import masked_override
 from trainkit.config.compose import is_plain_name
 from trainkit.data import Loader
@@ -65,9 +65,7 @@ def create(run_dir: str | Path | None, name: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = _fresh(Path("runs") / name)
-        probe = folder / ".tmp-probe"
-        probe.touch()
-        probe.unlink()
+        probe(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"run_dir={str(run_dir or 'runs/' + name)[:200]}: cannot be written to: {reason}") from None
@@ -81,7 +79,7 @@ def sweep(folder: Path) -> None:
         ConfigError: If it cannot be deleted.
     """
     for place in (folder, folder / "tensorboard"):
-        for leftover in () if place.is_symlink() else place.glob(".tmp-*"):
+        for leftover in () if place.is_symlink() else place.glob(f"{TEMPORARY}*"):
             try:
                 leftover.unlink()
             except OSError as error:

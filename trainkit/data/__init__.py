@@ -8,5 +8,4 @@ from trainkit.data.loader import as_source as as_source
 from trainkit.data.loader import explained as explained
 from trainkit.data.loader import length as length
 from trainkit.data.loader import samples_in as samples_in
-from trainkit.data.loader import train_windows as train_windows
 from trainkit.data.splits import Splits as Splits

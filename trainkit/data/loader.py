@@ -123,6 +123,18 @@ class Loader:
         fetched = (read(epoch, indices) for indices in self.indices(epoch, start))
         return (map_tensors(batch, Tensor.pin_memory) for batch in fetched) if self.pin_memory else fetched
 
+    def windows(self, epoch: int, start: int, stop: int | None, size: int) -> Iterator[Sequence[Any]]:
+        """Yield batches ``start`` to ``stop`` of ``epoch`` in lists of ``size``, the last one shorter if need be.
+
+        Each list is a window: the food of one optimizer step.
+        """
+        rest = self.batches(epoch, start)
+        if stop is not None:
+            rest = islice(rest, max(stop - start, 0))
+        if size == 1:
+            return map(_alone, rest)  # a generator would hold on to the batch while the next one is fetched
+        return iter(lambda: list(islice(rest, size)), [])
+
     def indices(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
         """Yield the indices of each batch of ``epoch`` from number ``start`` on, as tensors of integers."""
         size = len(self.dataset)  # type: ignore[arg-type]
@@ -247,27 +259,12 @@ def length(loader: Iterable[Any] | None) -> int | None:
 
 
 Source: TypeAlias = Loader | Foreign
-"""Where a run's batches come from; both have ``batches(epoch, start)`` and can be saved and gone on with."""
+"""Where a run's batches come from, alone or in windows; both can be saved and gone on with."""
 
 
 def as_source(loader: Iterable[Any], key: int) -> Source:
     """Return a :class:`Loader` as it is, and what makes any other loader repeatable; its randomness is of ``key``."""
     return loader if isinstance(loader, Loader | Foreign) else Foreign(loader, key)
-
-
-def train_windows(source: Source, epoch: int, start: int, stop: int | None, size: int) -> Iterator[Sequence[Any]]:
-    """Yield batches ``start`` to ``stop`` of ``epoch`` in lists of ``size``, the last one shorter if need be.
-
-    Each list is a window: the food of one optimizer step.
-    """
-    if isinstance(source, Foreign):
-        return source.windows(epoch, start, stop, size)
-    rest = source.batches(epoch, start)
-    if stop is not None:
-        rest = islice(rest, max(stop - start, 0))
-    if size == 1:
-        return map(_alone, rest)  # a generator would hold on to the batch while the next one is fetched
-    return iter(lambda: list(islice(rest, size)), [])
 
 
 def _alone(batch: Any) -> list[Any]:
