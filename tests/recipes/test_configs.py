@@ -75,7 +75,14 @@ def test_options_reach_torchvision(tmp_path, monkeypatch):
     config = composed("data=cifar10", f"data.folder={tmp_path}", "data.download=false", "data.split_seed=4")
     instantiate(config.data.datasets, _convert_="all")
     assert calls.pop("folder") == str(tmp_path)
-    assert calls == {"name": "cifar10", "validation": 0.1, "split_seed": 4, "augment": None, "download": False}
+    assert calls == {
+        "name": "cifar10",
+        "validation": 0.1,
+        "split_seed": 4,
+        "augment": None,
+        "preprocessing": None,
+        "download": False,
+    }
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -91,3 +98,27 @@ def test_every_key_says_what_it_is(path):
     keyed = [line for line in lines if re.match(r"[ -]*\w+:", line) and "defaults:" not in line]
     bare = [line for line in keyed if "  # " not in line and not line.endswith((":", "torch.nn.Linear"))]
     assert not bare
+
+
+@pytest.mark.parametrize("name", ["image_folder", "photographs"])
+def test_networks_by_name_fit_photographs(name, tmp_path):
+    config = composed(f"data={name}", "model=torchvision", "model.name=squeezenet1_0", "data.classes=3")
+    model = instantiate(config.model, _convert_="all")
+    assert model(torch.rand(2, config.data.channels, 64, 64)).shape == (2, 3)
+
+
+def test_options_reach_the_folder_of_images(tmp_path, monkeypatch):
+    calls = {}
+    monkeypatch.setattr("trainkit.recipes.data.image_folder", lambda **options: calls.update(options))
+    config = composed("data=image_folder", f"data.folder={tmp_path}", "data.size=32", "data.classes=4")
+    instantiate(config.data.datasets, _convert_="all")
+    assert calls == {
+        "folder": str(tmp_path),
+        "fractions": [0.6, 0.2, 0.2],
+        "split_seed": 0,
+        "size": 32,
+        "classes": 4,
+        "preprocessing": None,
+        "augment": None,
+        "cache_limit": 512,
+    }
