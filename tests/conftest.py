@@ -1,5 +1,6 @@
 """What every test runs under: one thread, no settings of the person who runs it, no test that lacks its device."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -29,3 +30,13 @@ def _one_thread() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Take back the handlers that Hydra gives the root logger, which write to a stream of that test alone."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+    root.setLevel(level)

@@ -2,55 +2,31 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from installing import ROOT, SHIPPED, built, copied_checkout, install, made_environment, run
 
-ROOT = Path(__file__).parents[1]
-SHIPPED = ("trainkit", "configs", "recipes")
-SUFFIXES = {".py", ".yaml", ".npz", ".csv", ".md", ".typed"}
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    process = subprocess.run(command, cwd=cwd, text=True, capture_output=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout
+SUFFIXES = {".py", ".yaml", ".npz", ".csv", ".md", ".toml", ".typed"}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the sources, so that neither the build nor an old build/ folder meets the real ones."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for folder in SHIPPED:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    return copy
+    return copied_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
 def wheel(checkout: Path) -> Path:
-    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
-    run(*pip, "--wheel-dir", checkout / "dist", checkout, cwd=checkout)
-    return next((checkout / "dist").glob("trainkit-*.whl"))
+    return built(checkout, checkout / "dist")
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel into a new environment, which borrows what trainkit needs from this one; return its ``bin``."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    venv.create(folder, with_pip=False)
-    bin_folder = folder / "bin"
-    pip = (sys.executable, "-m", "pip", "--python", bin_folder / "python")
-    run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=folder)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    bin_folder = made_environment(tmp_path_factory.mktemp("environment") / "venv")
+    install(bin_folder, wheel)
     return bin_folder
 
 
@@ -58,13 +34,14 @@ def test_the_wheel_holds_every_source_and_data_file(checkout: Path, wheel: Path)
     expected = set()
     for folder in SHIPPED:
         for path in (checkout / folder).rglob("*"):
-            if path.suffix in SUFFIXES and path.is_file():
+            if (path.suffix in SUFFIXES or path.name == ".gitignore") and path.is_file():
                 name = path.relative_to(checkout).as_posix()
                 expected.add(name if folder == "trainkit" else f"trainkit/{name}")
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == expected
     assert {"trainkit/py.typed", "trainkit/recipes/data/digits.npz", "trainkit/configs/config.yaml"} <= held
+    assert {"trainkit/template/.gitignore", "trainkit/template/my_project/__main__.py"} <= held
 
 
 @pytest.mark.parametrize("place", ["wheel", "checkout"])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import trainkit
-from trainkit.config.compose import read_line
+from trainkit.config.composing.compose import read_line
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from . import metrics as metrics
     from . import objectives as objectives
     from . import optim as optim
+    from .__main__ import main as main
     from .callbacks import Callback as Callback
-    from .commands.train import Result as Result
-    from .commands.train import run as run
-    from .config.compose import compose as compose
+    from .commands.check import check as check
+    from .commands.training import Result as Result
+    from .commands.training import run as run
+    from .config.composing.compose import compose as compose
     from .data import Loader as Loader
     from .errors import ConfigError as ConfigError
     from .errors import TrainingError as TrainingError
@@ -36,12 +38,14 @@ _NAMES = {
     "ConfigError": "errors",
     "Loader": "data",
     "Output": "objectives",
-    "Result": "commands.train",
+    "Result": "commands.training",
     "Trainer": "trainer",
     "TrainingError": "errors",
-    "compose": "config.compose",
+    "check": "commands.check",
+    "compose": "config.composing.compose",
+    "main": "__main__",
     "penalised": "objectives",
-    "run": "commands.train",
+    "run": "commands.training",
     "supervised": "objectives",
 }
 

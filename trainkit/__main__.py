@@ -7,49 +7,80 @@ import os
 import signal
 import sys
 import traceback
-from io import TextIOWrapper
+from collections.abc import Sequence
+from io import BufferedWriter, FileIO, TextIOWrapper
 from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 from trainkit.signals import EXIT_CODES, SAVING, STOPPING
 
-LINE, LINES = 500, 8
+LINE, LINES = 500, 15
 """Characters of a line and lines of a message that are shown."""
 
 
-def main() -> None:
-    """Run the command line and exit with the contract's code: 0, 1 failed, 2 config, 130 SIGINT, 143 SIGTERM."""
+class _Pipe(FileIO):
+    """Standard output or error, whose reader may have left: `| head` has read enough, and the command goes on."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def main(arguments: Sequence[str] | None = None, *, config_dir: str | os.PathLike[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the contract's code: 0, 1 failed, 2 config, 130 SIGINT, 143 SIGTERM.
+
+    Args:
+        arguments: Without the program's name; None takes those of this process.
+        config_dir: The config folder of a project with a console script of its own, where the line names none.
+    """
     for number in STOPPING:  # before torch is imported: a fit replaces them by its own
         if signal.getsignal(number) is not signal.SIG_IGN or number != getattr(signal, "SIGHUP", None):  # nohup
             signal.signal(number, _leave)
     if SAVING is not None:
         signal.signal(SAVING, signal.SIG_IGN)  # there is nothing to save yet
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal of ASCII gets question marks, not the end of the run
+    sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     try:
-        code = _run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), config_dir)
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.flush()
     except KeyboardInterrupt as left:
         code = EXIT_CODES.get(str(left), 130)
     sys.exit(code)
+
+
+def _lasting(stream: TextIO) -> TextIO:
+    """Return a stream that outlives its reader, and gives question marks to a terminal that knows ASCII only."""
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    try:
+        raw = _Pipe(stream.fileno(), "wb", closefd=False)
+    except OSError:  # no file behind it
+        return stream
+    stream.flush()
+    unbuffered = stream.write_through
+    return TextIOWrapper(
+        raw if unbuffered else BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="replace",
+        line_buffering=stream.line_buffering,
+        write_through=unbuffered,
+    )
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], config_dir: str | os.PathLike[str] | None = None) -> int:
     from trainkit.errors import ConfigError, TrainingError
 
     debug = "--traceback" in arguments or bool(os.environ.get("TRAINKIT_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
-        return _dispatch(arguments)
-    except BrokenPipeError:
-        raise
+        return _dispatch(arguments, config_dir)
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # no exit() may pass for the end
         if (code := _code_of_the_signal_behind(error)) is not None:
             return code
@@ -97,24 +128,29 @@ def _brief(text: str) -> str:
     return "\n".join(lines[:LINES] + ["... (TRAINKIT_DEBUG=1 shows all)"] * (len(lines) > LINES))
 
 
-def _dispatch(arguments: list[str]) -> int:
-    from trainkit.commands import COMMANDS
-    from trainkit.errors import ConfigError, closest
+def _dispatch(arguments: list[str], config_dir: str | os.PathLike[str] | None = None) -> int:
+    from trainkit.commands import COMMANDS, CONFIG_DIR
+    from trainkit.commands.dispatch import command_of, names_config_folder, project_folders, shortest
 
-    if not arguments or {"-h", "--help"} & set(arguments):
-        from trainkit.commands.help import main as show_help
+    own = [] if config_dir is None or names_config_folder(arguments) else [CONFIG_DIR, shortest(config_dir)]
+    if not arguments:
+        from trainkit.commands.help.command import show_recipes
 
-        return show_help(arguments)
-    if arguments == ["--version"]:
+        return show_recipes(own)
+    asked = not {"-h", "--help"}.isdisjoint(arguments)
+    if "--version" in arguments and not asked:
         from trainkit import __version__
 
         print(f"trainkit {__version__}")
         return 0
-    name, rest = "train", arguments
-    if "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
-        name, rest = arguments[0], arguments[1:]
-    if name not in COMMANDS:
-        raise ConfigError(f"{name}: no such command.{closest(name, list(COMMANDS))} Commands: {', '.join(COMMANDS)}")
+    name, rest = command_of([*arguments, *own])
+    if asked:
+        from trainkit.commands.help.command import show_command, show_help
+
+        return show_command(name) if name in arguments else show_help([*arguments, *own])
+    sys.path += [folder for folder in project_folders([*arguments, *own]) if folder not in sys.path]
+    if CONFIG_DIR not in COMMANDS[name].flags:
+        rest = rest[: len(rest) - len(own)]
     return int(importlib.import_module(COMMANDS[name].module).main(rest))
 
 

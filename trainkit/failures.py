@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -13,36 +15,80 @@ from trainkit.checkpoint.files import write_text
 from trainkit.data import Loader, inspection
 from trainkit.data import explained as explained_by_data
 from trainkit.errors import ConfigError, TrainingError
-from trainkit.keys import fold
+from trainkit.keys import Streams, fold
 from trainkit.nonfinite import NonFinite, locate
 
 if TYPE_CHECKING:
+    from trainkit.evaluator import Evaluator
     from trainkit.trainer import Trainer
 
 SHOWN = 16
 """Sample indices that a message lists."""
 
 
+class First:
+    """The first batch of a training, fetched once for all who look at it before the start."""
+
+    def __init__(self) -> None:
+        self._batch: Any = None
+
+    def of(self, loader: Loader, to_device: Callable[[Any], Any]) -> Any:
+        """Return the batch on the device; the generators stay as they are."""
+        if self._batch is None:
+            with Streams().kept():
+                self._batch = to_device(loader.first())
+        return self._batch
+
+    def forget(self) -> None:
+        """Free its memory."""
+        self._batch = None
+
+
+_LOOKED_AT: WeakSet[Evaluator] = WeakSet()
+"""Trainers whose data were looked at before they were built."""
+
+
+def looked_at(trainer: Trainer) -> None:
+    """Note that the data need no second look when the trainer starts."""
+    _LOOKED_AT.add(trainer)
+
+
 def require_sound_data(trainer: Trainer) -> None:
+    """Look at the data sets of a trainer that starts, unless that was done; see :func:`look_at_data`."""
+    if trainer not in _LOOKED_AT:
+        look_at_data(trainer, trainer.train_loader, trainer.val_loader)
+
+
+def look_at_data(evaluator: Evaluator, train: Iterable[Any], val: Iterable[Any] | None) -> First:
     """Look at the data sets, and hold the first batch's labels against what the model gives; leaves no trace.
+
+    Args:
+        evaluator: The model and the objective.
+        train: The training loader.
+        val: That of the validation.
+
+    Returns:
+        The first batch, if it was needed.
 
     Raises:
         ConfigError: That names the sample, its value and what is allowed.
+        TrainingError: If a sample of the first batch cannot be fetched or does not fit it.
     """
-    for loader in (trainer.train_loader, trainer.val_loader):
+    first, objective = First(), evaluator.objective
+    for loader in (train, val):
         if isinstance(loader, Loader):
-            inspection.inspect(loader)
-    loader, objective = trainer.train_loader, trainer.objective
-    if not isinstance(loader, Loader) or getattr(objective, "kind", None) != "classification":
-        return
-    batch = trainer.to_device(loader.first())
+            inspection.inspect(loader, (lambda: first.of(train, evaluator.to_device)) if loader is train else None)
+    if not isinstance(train, Loader) or getattr(objective, "kind", None) != "classification":
+        return first
+    batch = first.of(train, evaluator.to_device)
     if isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor):
-        with trainer.evaluating() as model, trainer.without_gradients(), trainer.precision.autocast():
+        with evaluator.evaluating() as model, evaluator.without_gradients(), evaluator.precision.autocast():
             try:
                 predictions = model(batch[0])
             except Exception:  # noqa: BLE001 - one that is called otherwise, or that the first step will show as it is
-                return
-            inspection.labels_fit(predictions, batch[1], objective.ignore_index, loader, 0, 0)  # type: ignore[attr-defined]
+                return first
+            inspection.labels_fit(predictions, batch[1], objective.ignore_index, train, 0, 0)  # type: ignore[attr-defined]
+    return first
 
 
 def explained(trainer: Trainer, error: BaseException) -> BaseException:

@@ -6,90 +6,99 @@ signature are all read from here; the module imports no torch, so that help answ
 
 from __future__ import annotations
 
-import types
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Union, get_args, get_origin, get_type_hints
+import re
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any, get_type_hints
 
 from trainkit.errors import ConfigError, closest
-from trainkit.timing import duration
+from trainkit.forms import STEPS, TIME, Form
+from trainkit.values import judged, key, shown
 
-SHARES = ("val_check_interval", "limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
-
-
-def _setting(
-    default: Any, doc: str, *, choices: tuple[Any, ...] = (), least: float | None = None, more_than: float | None = None
-) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least, "more_than": more_than})
+DEVICE = Form(
+    "auto, cpu, cuda, cuda:N or mps",
+    "auto | cpu | cuda | cuda:N | mps",
+    lambda text: re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", text) is not None,
+    lambda value: closest(str(value), ("auto", "cpu", "cuda", "mps")).strip(),
+)
+THREADS = Form("auto", "auto", "auto".__eq__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to train; see the fields. Raises :class:`ConfigError` that names the key, the value and what is allowed."""
 
-    max_epochs: int | None = _setting(None, "Stop after this many epochs.", least=0)
-    min_epochs: int = _setting(0, "Do not let a callback stop the run before this many epochs.", least=0)
-    max_steps: int | None = _setting(None, "Stop after this many optimizer steps.", least=0)
-    max_time: str | None = _setting(None, "Stop after this much training time, such as 30min; resumes add up.")
-    device: str = _setting("auto", "auto, cpu, cuda, cuda:N or mps; auto takes the fastest there is.")
-    strategy: str = _setting("auto", "How to spread over devices; auto is one device.", choices=("auto",))
-    precision: str = _setting(
+    max_epochs: int | None = key(None, "Stop after this many epochs.", least=0)
+    min_epochs: int = key(0, "Do not let a callback stop the run before this many epochs.", least=0)
+    max_steps: int | None = key(None, "Stop after this many optimizer steps.", least=0)
+    max_time: str | None = key(None, "Stop after this much training time, such as 30min; resumes add up.", form=TIME)
+    device: str = key("auto", "auto, cpu, cuda, cuda:N or mps; auto takes the fastest there is.", form=DEVICE)
+    strategy: str = key("auto", "How to spread over devices; auto is one device.", choices=("auto",))
+    precision: str = key(
         "fp32", "Number format of the forward pass; fp16 scales the loss.", choices=("fp32", "bf16", "fp16")
     )
-    accumulate_grad_batches: int = _setting(1, "Batches for one optimizer step, weighted by their targets.", least=1)
-    gradient_clip_val: float | None = _setting(
-        None, "Largest gradient (see the algorithm); null: no clipping.", more_than=0
+    accumulate_grad_batches: int = key(1, "Batches for one optimizer step, weighted by their targets.", least=1)
+    gradient_clip_val: float | None = key(
+        None, "Largest gradient (see the algorithm); null: no clipping.", more_than=0, infinite=True
     )
-    gradient_clip_algorithm: str = _setting(
+    gradient_clip_algorithm: str = key(
         "norm",
         "What gradient_clip_val bounds: the norm of all, of each parameter, or each value.",
         choices=("norm", "param_norm", "value"),
     )
-    val_check_interval: int | float | str = _setting(
+    val_check_interval: int | float | str = key(
         1.0,
         "Validate every so many batches (int), share of an epoch (float), or a duration such as 500st.",
         more_than=0,
+        share=True,
+        form=STEPS,
     )
-    check_val_every_n_epoch: int = _setting(1, "Validate only in every n-th epoch.", least=1)
-    limit_train_batches: int | float | None = _setting(
-        None, "Batches (int) or share (float) of each training epoch.", least=0
+    check_val_every_n_epoch: int = key(1, "Validate only in every n-th epoch.", least=1)
+    limit_train_batches: int | float | None = key(
+        None, "Batches (int) or share (float) of each training epoch.", least=0, share=True
     )
-    limit_val_batches: int | float | None = _setting(
-        None, "Batches (int) or share (float) of the validation set.", least=0
+    limit_val_batches: int | float | None = key(
+        None, "Batches (int) or share (float) of the validation set.", least=0, share=True
     )
-    limit_test_batches: int | float | None = _setting(None, "Batches (int) or share (float) of the test set.", least=0)
-    overfit_batches: int | float = _setting(0, "Train and validate on the same so many batches (or share).", least=0)
-    fast_dev_run: bool | int = _setting(False, "Run n (true: 1) batches of everything, save nothing.", least=0)
-    num_sanity_val_steps: int = _setting(2, "Validation batches to try before the first step.", least=0)
-    log_every_n_steps: int = _setting(50, "Log training scalars every so many steps.", least=1)
-    inference_mode: bool = _setting(True, "Evaluate under inference_mode; false: no_grad, for models that need it.")
-    on_nonfinite: str = _setting(
+    limit_test_batches: int | float | None = key(
+        None, "Batches (int) or share (float) of the test set.", least=0, share=True
+    )
+    overfit_batches: int | float = key(
+        0, "Train and validate on the same so many batches (or share).", least=0, share=True
+    )
+    fast_dev_run: bool | int = key(False, "Run n (true: 1) batches of everything, save nothing.", least=0)
+    num_sanity_val_steps: int = key(2, "Validation batches to try before the first step.", least=0)
+    log_every_n_steps: int = key(50, "Log training scalars every so many steps.", least=1)
+    inference_mode: bool = key(True, "Evaluate under inference_mode; false: no_grad, for models that need it.")
+    on_nonfinite: str = key(
         "stop",
         "On a NaN or infinite loss or gradient: end the run, leave the step out, or go back to the last checkpoint.",
         choices=("stop", "skip", "rollback"),
     )
-    nonfinite_limit: int = _setting(10, "Steps in a row that may be left out or gone back over.", least=1)
-    grace_period: float = _setting(25.0, "Seconds that SIGTERM leaves for the step and its checkpoint.", more_than=0)
-    compile: bool | str = _setting(False, "true, or a mode of torch.compile such as max-autotune.")
-    deterministic: bool = _setting(False, "Use deterministic kernels only; an operation without one raises.")
-    detect_anomaly: bool = _setting(False, "Let autograd name the operation behind a NaN gradient; slow.")
-    threads: int | str | None = _setting(
-        None, "CPU threads: a number, auto (measured at the start), or null (as torch is set).", least=1
+    nonfinite_limit: int = key(10, "Steps in a row that may be left out or gone back over.", least=1)
+    grace_period: float = key(
+        25.0, "Seconds that SIGTERM leaves for the step and its checkpoint.", more_than=0, infinite=True
+    )
+    compile: bool | str = key(
+        False,
+        "true, or a mode of torch.compile such as max-autotune.",
+        choices=(False, True, "default", "lite", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    )
+    deterministic: bool = key(False, "Use deterministic kernels only; an operation without one raises.")
+    detect_anomaly: bool = key(False, "Let autograd name the operation behind a NaN gradient; slow.")
+    threads: int | str | None = key(
+        None,
+        "CPU threads: a number, auto (measured at the start), or null (as torch is set).",
+        least=1,
+        form=THREADS,
     )
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
         for f in fields(self):
-            _check(f.name, getattr(self, f.name), hints[f.name], f.metadata)
-        if self.max_time is not None:
-            duration(self.max_time)
-        if isinstance(self.val_check_interval, str):
-            duration(self.val_check_interval)
-        for name in SHARES:
-            value = getattr(self, name)
-            if isinstance(value, float) and value > 1.0:
-                raise ConfigError(f"trainer.{name}={value}: a float is a share and at most 1.0; batches are an integer")
-        if isinstance(self.threads, str) and self.threads != "auto":
-            raise ConfigError(f"trainer.threads={self.threads}: must be a number, auto or null")
+            value = getattr(self, f.name)
+            if found := judged(value, _hints()[f.name], f.metadata):
+                fix = f". {found.fix}" if found.fix else ""
+                raise ConfigError(f"trainer.{f.name}={shown(value)}: {found.message}{fix}")
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Settings:
@@ -155,23 +164,6 @@ def limited(total: int | None, limit: int | float | None) -> int | None:
     return limit if total is None else min(total, limit)
 
 
-def _check(name: str, value: Any, annotation: Any, rules: Any) -> None:
-    """Hold one value against its annotated type and its rules."""
-    union = get_origin(annotation) in (types.UnionType, Union)
-    allowed = get_args(annotation) if union else (annotation,)
-    fits = any(
-        type(value) is kind or (kind is float and type(value) is int) or (kind is type(None) and value is None)
-        for kind in allowed
-    )
-    where = f"trainer.{name}={value}"
-    if not fits:
-        wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in allowed)
-        raise ConfigError(f"{where}: must be {wanted}, not {type(value).__name__}")
-    if rules["choices"] and value not in rules["choices"]:
-        near = closest(str(value), tuple(map(str, rules["choices"])))
-        raise ConfigError(f"{where}: must be one of {', '.join(map(str, rules['choices']))}.{near}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if rules["least"] is not None and not value >= rules["least"]:
-            raise ConfigError(f"{where}: must be at least {rules['least']:g}")
-        if rules["more_than"] is not None and not value > rules["more_than"]:
-            raise ConfigError(f"{where}: must be more than {rules['more_than']:g}")
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Settings)

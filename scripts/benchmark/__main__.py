@@ -2,7 +2,7 @@
 
 Each round runs every contender once, each in a process of its own, in an order that rotates from round to round;
 ratios to `expert` are taken within a round. CPU time leaves out what other processes take of the machine.
-`scripts/bench ckpt` measures checkpoints instead.
+`scripts/bench ckpt` measures checkpoints instead, `scripts/bench startup` what an answer of the command line costs.
 """
 
 import argparse
@@ -115,5 +115,9 @@ if __name__ == "__main__":
         from benchmark import checkpoints
 
         checkpoints.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["startup"]:
+        from benchmark import startup
+
+        startup.main(sys.argv[2:])
     else:
         main()

@@ -1,5 +1,6 @@
 """What the tests of the commands share: the command line without a process of its own, and a finished run."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ Line = Callable[..., Answer]
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Line:
     """Run a command line in an empty folder; it must end with an exit code, not an exception."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a command line adds the folders of one's own code
 
     def run(*arguments: str) -> Answer:
         capsys.readouterr()

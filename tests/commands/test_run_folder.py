@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 import trainkit
 from trainkit.commands import run_folder
 from trainkit.commands.run_folder import command, create
-from trainkit.config.compose import compose, plain
+from trainkit.config.composing.compose import compose, plain
 from trainkit.errors import ConfigError
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 import trainkit
-from trainkit.commands.train import flatten
+from trainkit.commands.training import flatten
 from trainkit.config.build import Parts, build_evaluator, build_parts
 from trainkit.data import Loader
 from trainkit.errors import ConfigError
@@ -83,7 +84,7 @@ def test_the_test_may_be_left_out() -> None:
 def test_a_wrong_config_raises_and_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such recipe"):
         trainkit.run("mpl")
-    with pytest.raises(trainkit.ConfigError, match="no such device"):
+    with pytest.raises(trainkit.ConfigError, match=r"trainer.device=gpu: must be .* Did you mean 'cuda'"):
         trainkit.run("mlp", "trainer.device=gpu")
     assert list(tmp_path.iterdir()) == []
 
@@ -195,6 +196,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     monkeypatch.syspath_prepend(root)
+    for name in [name for name in sys.modules if name.split(".")[0] == "their_package"]:
+        monkeypatch.delitem(sys.modules, name)  # of another test's folder, which is no part of this project
     return str(root / "configs")
 
 
@@ -247,7 +250,7 @@ def test_a_sweep_has_many_folders_so_run_dir_is_refused(line, tmp_path: Path) ->
     answer = line("recipe=mlp", "seed=1,2", "run_dir=run", "-m")
     assert (answer.code, answer.err) == (
         2,
-        "trainkit: run_dir names the folder of one run; the one of a sweep is hydra.sweep.dir=PATH\n",
+        "trainkit: run_dir=run: names the folder of one run. The one of a sweep is hydra.sweep.dir=PATH\n",
     )
     assert list(tmp_path.iterdir()) == []
     assert line("recipe=mlp", "seed=1,2", "hydra.sweep.dir=swept", "trainer.max_steps=1", "-m").code == 0
@@ -293,21 +296,24 @@ def used(finished: Path, tmp_path: Path) -> Path:
         ("", "usage: python -m trainkit"),
         ("model=mlp", "trainkit: no recipe was given. Recipes: cnn, linear, mlp"),
         ("tarin recipe=mlp", "tarin: no such command. Did you mean 'train'? Commands: train, eval"),
-        ("recipe=mlp nonsense", "nonsense: neither a flag nor key=value"),
+        ("recipe=mlp nonsense", "nonsense: neither a flag nor KEY=VALUE"),
         ("recipe=mlp model=mlpp", "model=mlpp: there is no such option. Did you mean 'mlp'?"),
-        ("recipe=mlp lr=0.1", "lr: there is no such key. Did you mean 'optimizer.lr'?"),
-        ("recipe=mlp trainer.lr=0.1", "trainer.lr: there is no such key. Did you mean 'optimizer.lr'?"),
-        ("recipe=mlp trainer.max_epochs=ten", "trainer.max_epochs=ten: must be int or null, not str"),
-        ("recipe=mlp optimizer.lr=fast", "optimizer (torch.optim.AdamW): TypeError"),
-        ("recipe=mlp trainer.device=gpu", "trainer.device=gpu: no such device; this machine has cpu"),
+        ("recipe=mlp lr=0.1", "lr=0.1: there is no such key. Did you mean 'optimizer.lr'?"),
+        ("recipe=mlp trainer.lr=0.1", "trainer.lr=0.1: there is no such key. Did you mean 'optimizer.lr'?"),
+        ("recipe=mlp trainer.max_epochs=ten", "trainer.max_epochs=ten: must be a whole number, at least 0, or null"),
+        ("recipe=mlp optimizer.lr=fast", "optimizer.lr=fast: must be a number, at least 0"),
+        ("recipe=mlp trainer.device=gpu", "trainer.device=gpu: must be "),
         ("recipe=mlp trainer.device=cuda:99", "trainer.device=cuda:99: not on this machine, which has cpu"),
         ("recipe=mlp run_dir=text.ckpt", "run_dir=text.ckpt: is a file; a run needs a folder"),
         ("recipe=mlp run_dir=text.ckpt/run", "run_dir=text.ckpt/run: cannot be a folder: Not a directory"),
-        ("recipe=mlp name=a/b", "name='a/b': names a folder under runs/, so it must be a plain file name"),
-        ("recipe=mlp name=..", "name='..': names a folder under runs/"),
+        ("recipe=mlp name=a/b", "name=a/b: must be a plain file name"),
+        ("recipe=mlp name=..", "name=..: must be a plain file name"),
         ("recipe=mlp data=mnist data.download=false", "data=mnist: these files are not in "),
         ("recipe=mlp resume=nowhere", "resume=nowhere: no checkpoint there"),
-        ("recipe=mlp resume=auto", "resume=auto goes on with the run in run_dir: give run_dir=PATH too"),
+        (
+            "recipe=mlp resume=auto",
+            "resume=auto: goes on with the run in run_dir (override resume=auto). Give run_dir=PATH too",
+        ),
         ("recipe=mlp resume=text.ckpt", "text.ckpt: cannot be read as a checkpoint"),
         ("recipe=mlp resume=nothing.ckpt", "nothing.ckpt: cannot be read as a checkpoint"),
         ("recipe=mlp resume=half.ckpt", "half.ckpt: cannot be read as a checkpoint"),
@@ -317,8 +323,8 @@ def used(finished: Path, tmp_path: Path) -> Path:
         ("recipe=mlp resume=run optimizer=sgd", "optimizer._target_: the run cannot go on with another one"),
         ("recipe=mlp resume=run seed=3", "seed: the run cannot go on with another one"),
         ("recipe=mlp schedule.interval=hour", "schedule.interval=hour: must be step or epoch"),
-        ("recipe=mlp schedule.warmup=5moons", "schedule.warmup=5moons: '5moons' is no duration"),
-        ("recipe=mlp +optimizer.foo=1", "optimizer (torch.optim.AdamW): TypeError"),
+        ("recipe=mlp schedule.warmup=5moons", "schedule.warmup=5moons: must be "),
+        ("recipe=mlp +optimizer.foo=1", "optimizer.foo=1: "),
         ("recipe=mlp monitor.metric=val/acuracy", "monitor.metric=val/acuracy: the run logs "),
         ("recipe=mlp monitor.mode=up", "monitor.mode=up: must be min or max"),
         ("recipe=mlp --config-dir nowhere", "--config-dir nowhere: there is no such folder"),

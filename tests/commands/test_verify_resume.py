@@ -391,12 +391,20 @@ def test_the_real_command_line_with_real_processes(tmp_path: Path) -> None:
 
 def test_a_recipe_that_fails_says_so_with_its_own_words(tmp_path: Path) -> None:
     place = workplace(tmp_path)
+    result = command(place, *LINE, "optimizer.lr=1e30", "optimizer.betas=[0.0,0.0]")
+    assert result.returncode == 1
+    assert "the straight run, process 1: exit code 1" in result.stderr
+    assert "the loss is" in result.stderr
+    assert "-m trainkit recipe=mine 'loggers={}' optimizer.lr=1e30" in result.stderr
+    assert not list(place.glob("verify-resume-*"))
+
+
+def test_a_config_that_is_wrong_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    place = workplace(tmp_path)
     result = command(place, *LINE, "model._target_=mine.Nothing")
     assert result.returncode == 2
-    assert "the straight run, process 1: exit code 2" in result.stderr
-    assert "mine.Nothing" in result.stderr
-    assert "-m trainkit recipe=mine 'loggers={}' model._target_=mine.Nothing --config-dir configs" in result.stderr
-    assert not list(place.glob("verify-resume-*"))
+    assert "model._target_=mine.Nothing: mine has no Nothing" in result.stderr
+    assert "run, process" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -405,7 +413,7 @@ def test_a_recipe_that_fails_says_so_with_its_own_words(tmp_path: Path) -> None:
         (("recipe=mlp", "--steps", "none"), "--steps none: must be a whole number, at least 1"),
         (("recipe=mlp", "--steps=0"), "--steps 0: must be a whole number, at least 1"),
         (("recipe=mlp", "--kills=-1"), "--kills -1: must be a whole number, at least 0"),
-        (("recipe=mlp", "-m"), "verify-resume takes no -m; only"),
+        (("recipe=mlp", "-m"), "-m: this command takes no such flag"),
         (("recipe=mlp", "run_dir=here"), "leave run_dir out"),
         (("recipe=mlp", "resume=auto"), "leave resume out"),
         (("recipe=mlp", "trainer.fast_dev_run=true"), "saves nothing"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainkit.config.compose import compose, plain
+from trainkit.config.composing.compose import compose, plain
 from trainkit.config.differences import Difference, differences, require_no_refusal, table
 from trainkit.errors import ConfigError
 

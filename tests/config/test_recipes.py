@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainkit.config.recipes import folder, options, recipes, require_recipe
+from trainkit.config.composing.recipes import folder, options, recipes, require_recipe
 from trainkit.errors import ConfigError
 
 
@@ -74,6 +74,6 @@ def test_any_other_is_refused_with_the_names(name: str | None, told: str) -> Non
 
 
 def test_listing_recipes_imports_neither_torch_nor_hydra() -> None:
-    code = "import sys; from trainkit.config.recipes import recipes; recipes(); print(*sys.modules)"
+    code = "import sys; from trainkit.config.composing.recipes import recipes; recipes(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "hydra", "omegaconf"} & set(loaded)

@@ -7,11 +7,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig
 
 from trainkit.checkpoint.migrations import FORMAT
-from trainkit.config.compose import Line, compose, plain, to_yaml
-from trainkit.config.stored import MOST_BYTES, compose_line, compose_stored, read_yaml, stored_config
+from trainkit.config.composing.compose import composed, plain, to_yaml
+from trainkit.config.composing.line import Line
+from trainkit.config.composing.stored import MOST_BYTES, compose_line, read_yaml, stored_config
+from trainkit.config.composing.stored import compose_stored as composed_stored
 from trainkit.errors import ConfigError
+
+
+def compose(recipe: str, *overrides: str) -> DictConfig:
+    return composed([f"recipe={recipe}", *overrides]).require()
+
+
+def compose_stored(run: Path, overrides: list[str] | tuple[str, ...] = (), **rest: object) -> DictConfig:
+    return composed_stored(run, overrides, **rest).require()
 
 
 def store(run: Path, config: object = None, yaml: str | None = None) -> Path:
@@ -61,7 +72,7 @@ def test_overrides_are_applied_as_to_a_recipe(tmp_path: Path, monkeypatch: pytes
     assert (config.run_dir, config.resume) == (None, "x")
     assert list(config.metrics) == ["classification"]
     with pytest.raises(ConfigError, match="there is no such key"):
-        compose_stored(run, ["optimizer.typo=1"])
+        compose_stored(run, ["optimizer.weight_dcay=1"])
     with pytest.raises(ConfigError, match="there is no such option"):
         compose_stored(run, ["model=typo"])
     with pytest.raises(ConfigError, match="there is no such key"):
@@ -98,7 +109,7 @@ def test_keys_that_are_newer_than_the_run_get_their_defaults(tmp_path: Path) -> 
 def test_a_secret_that_was_masked_must_be_given_again(tmp_path: Path) -> None:
     config = {**plain(compose("mlp")), "hub": {"token": "***"}}
     run = store(tmp_path / "run", config)
-    with pytest.raises(ConfigError, match=r"^hub\.token: not stored with the run; give it again, such as hub\.token="):
+    with pytest.raises(ConfigError, match=r"^hub\.token: not stored with the run\. Give it again, such as hub\.token="):
         compose_stored(run)
     assert compose_stored(run, ["hub.token=mine"]).hub.token == "mine"
 
@@ -173,8 +184,8 @@ def test_a_run_without_a_config_is_told_so(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the command line
 
 
-def line(*overrides: str, trust: tuple[str, ...] = ()) -> Line:
-    return Line(list(overrides), None, [], list(trust))
+def of_line(*overrides: str) -> DictConfig:
+    return compose_line(Line(list(overrides))).require()
 
 
 def test_a_line_means_the_run_that_it_names_unless_it_names_a_recipe(
@@ -185,19 +196,22 @@ def test_a_line_means_the_run_that_it_names_unless_it_names_a_recipe(
     (tmp_path / "empty").mkdir()
     named = ["resume='my run'", "resume=weights:'my run'", "resume='my run/checkpoints/last.ckpt'"]
     for override in named:
-        assert compose_line(line(override.replace("weights:'my run'", "'weights:my run'"))).name == "linear"
-    assert compose_line(line("run_dir='my run'", "resume=auto")).seed == 5
-    assert compose_line(line("run_dir='my run'", "resume=weights")).seed == 5
-    assert compose_line(line("resume='my run'", "recipe=mlp")).name == "mlp"
+        assert of_line(override.replace("weights:'my run'", "'weights:my run'")).name == "linear"
+    assert of_line("run_dir='my run'", "resume=auto").seed == 5
+    assert of_line("run_dir='my run'", "resume=weights").seed == 5
+    assert of_line("resume='my run'", "recipe=mlp").name == "mlp"
     for none in (["run_dir=empty", "resume=auto"], ["resume=auto"], ["seed=3"], []):
         with pytest.raises(ConfigError, match="no recipe was given"):
-            compose_line(line(*none))
+            of_line(*none)
     with pytest.raises(ConfigError, match="resume=nowhere: no checkpoint there"):
-        compose_line(line("resume=nowhere"))
+        of_line("resume=nowhere")
 
 
-def test_trust_beside_a_recipe_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="--trust is for a config that comes with a run"):
-        compose_line(line("recipe=mlp", trust=("mine",)))
-    with pytest.raises(ConfigError, match=re.escape("--trust os:")):
-        compose_line(line("resume=nowhere", trust=("os",)))
+def test_code_of_ones_own_must_be_trusted_on_the_line_and_by_no_stored_config(tmp_path: Path) -> None:
+    config = {**plain(compose("mlp")), "trusted_packages": ["my_package"]}
+    config["model"] = {"_target_": "my_package.Net"}
+    run = store(tmp_path / "run", config)
+    with pytest.raises(ConfigError, match=r"model\._target_='my_package\.Net'"):
+        of_line(f"resume={run}")
+    with pytest.raises(ConfigError, match=re.escape("trusted_packages=[os]")):
+        of_line(f"resume={run}", "trusted_packages=[os]")

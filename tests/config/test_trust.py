@@ -10,9 +10,9 @@ import pytest
 import torch
 import torchvision
 
-from trainkit.config.compose import compose, plain
-from trainkit.config.recipes import options
-from trainkit.config.trust import UNPICKLING, hold, require_trustable
+from trainkit.config.composing.compose import compose, plain
+from trainkit.config.composing.recipes import options
+from trainkit.config.targets.trust import UNPICKLING, hold, require_trustable
 from trainkit.errors import ConfigError
 
 RECIPES = [("mlp", "model=sequential"), ("mlp", "averaging=ema"), ("mlp", "averaging=swa"), ("cnn", "model=nested")]
@@ -115,7 +115,7 @@ def test_a_trusted_package_gives_classes_of_the_role_and_functions(package: str)
     hold(placed("model", f"{package}.make"), [package])
     hold(placed("data.datasets.inner", f"{package}.Other"), [package])
     for wrong in ("Other", "system", "Popen", "os.system", "answer", "absent", "Net.__init__", "Net.__class__", "_x"):
-        with pytest.raises(ConfigError, match="--trust"):
+        with pytest.raises(ConfigError, match="trusted_packages"):
             hold(placed("model", f"{package}.{wrong}"), [package])
 
 
@@ -137,7 +137,7 @@ def test_nothing_is_imported_if_one_of_many_is_refused(package: str) -> None:
     "name", ["os", "torch", "subprocess.Popen", "", "a b", "../x", "numpy", "my..x", "_x", "trainkit"]
 )
 def test_trust_is_for_packages_of_ones_own(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"^--trust {re.escape(name)}:"):
+    with pytest.raises(ConfigError, match="^" + re.escape(f"trusted_packages=[{name}]:")):
         require_trustable([name])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from trainkit.config.build import Parts, build_parts, build_trainer
-from trainkit.config.compose import compose
+from trainkit.config.composing.compose import compose
 from trainkit.data import Foreign, Loader, Splits
 from trainkit.errors import ConfigError
 

@@ -24,7 +24,7 @@ import yaml
 
 from trainkit.__main__ import _run
 from trainkit.checkpoint.manifest import read_manifest
-from trainkit.config.compose import compose, plain
+from trainkit.config.composing.compose import compose, plain
 
 
 class Answer(NamedTuple):
@@ -343,14 +343,14 @@ def test_46_there_are_enough_targets() -> None:
 
 @pytest.mark.parametrize("where", ["checkpoint", "config.yaml"])
 def test_46_no_target_of_a_strangers_config_is_called_or_imported(where: str, run: Path, line, canary: Path) -> None:
-    """Exit 2 with one line that names the key, the target, and --trust."""
+    """Exit 2 with one line that names the key, the target, and how to trust."""
     for target in TARGETS if where == "checkpoint" else TARGETS[::5]:
         hostile(run, PLACES["model"]({"_target_": target, "_args_": [TOUCH]}), where)
         answer = line("eval", "resume=run")
         assert (answer.code, answer.out) == (2, ""), target
         assert len(answer.err.splitlines()) == 1
         assert f"model._target_={target[:100]!r}" in answer.err
-        assert "--trust" in answer.err
+        assert "trusted_packages=[" in answer.err
         assert "canary_module" not in sys.modules
         assert not canary.exists()
 
@@ -407,10 +407,10 @@ def test_46_real_processes_refuse_too_and_ones_own_package_is_trusted_by_name(ru
     assert refused.code == 2
     assert "model._args_.1._target_='my_package.Net'" in refused.err
     assert not (tmp_path / MARKER).exists()
-    trusted = trainkit("eval", "resume=run", "--trust", "my_package")
+    trusted = trainkit("eval", "resume=run", "trusted_packages=[my_package]")
     assert (tmp_path / MARKER).exists()
     assert "do not fit the model" in trusted.err  # it was built, and these are not its weights
-    assert trainkit("eval", "resume=run", "--trust", "os").code == 2
+    assert trainkit("eval", "resume=run", "trusted_packages=[os]").code == 2
 
 
 # ---------------------------------------------------------------------- resolving, secrets

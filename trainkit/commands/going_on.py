@@ -12,9 +12,9 @@ from trainkit.checkpoint.foreign import read_any
 from trainkit.checkpoint.index import holds_a_run
 from trainkit.commands.ckpt.line import printable
 from trainkit.commands.report import Report
-from trainkit.commands.run_folder import RECORDS
+from trainkit.commands.run_dir import RECORDS
+from trainkit.config.composing.stored import stored_config
 from trainkit.config.differences import Difference, differences, require_no_refusal, table
-from trainkit.config.stored import stored_config
 from trainkit.errors import ConfigError
 from trainkit.trainer import Trainer
 

@@ -7,25 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trainkit.config.stored import MASKED
+from trainkit.config.checking.secrets import MASKED, is_secret
 
-SECRETS = ("token", "password", "passwd", "passphrase", "secret", "key", "credential", "credentials")
-HARMLESS = ("pad", "bos", "eos", "sos", "unk", "cls", "sep", "mask")
-"""Before ``token`` these name a word of a vocabulary."""
 SHORTEST = 6
 """Characters of a secret of the environment that is looked for in other values; a shorter one may be a common word."""
 
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _LOGIN = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)@")
 _INSIDE = re.compile(r"""(["']?)([\w.-]+)\1\s*:\s*("[^"]*"|'[^']*'|[^,{}\[\]]+)""")
-
-
-def is_secret(key: str) -> bool:
-    """Say whether a key such as ``loggers.wandb.api_key`` names a secret, by its last part."""
-    words = [word.lower() for word in _WORD.findall(key.rsplit(".", 1)[-1])]
-    if not words or (len(words) > 1 and words[-1] == "token" and words[-2] in HARMLESS):
-        return False
-    return any(word in SECRETS for word in words) or words[-1].endswith(SECRETS)
 
 
 def masked(value: Any, key: str = "") -> Any:

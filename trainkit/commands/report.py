@@ -7,17 +7,25 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from trainkit.commands.masking import masked_override
 from trainkit.commands.run_folder import command
 from trainkit.loggers import TensorBoard
 from trainkit.trainer import Trainer
+from trainkit.values import shown
 
 log = logging.getLogger("trainkit")
+
+UNTOLD = ("run_dir", "resume")
+"""Changes that the banner tells elsewhere."""
+MOST_CHANGES = 8
 
 
 class Report:
@@ -88,20 +96,57 @@ class _Notes(logging.Handler):
         self._report.note(text)
 
 
-def banner(report: Report, trainer: Trainer, name: str) -> None:
-    """Say what is about to be trained, on what, and where it is kept."""
+def banner(report: Report, trainer: Trainer, name: str, changed: Mapping[str, tuple[Any, Any]] | None = None) -> None:
+    """Say what is about to be trained, on what, and where it is kept.
+
+    Args:
+        report: Where to.
+        trainer: What trains it.
+        name: The recipe's.
+        changed: What the run changes of the recipe: path to (the recipe's value, this run's).
+    """
     parameters = list(trainer.model.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     total = sum(p.numel() for p in parameters)
     report.rows(
         {
             "recipe": name,
+            **changed_row(changed or {}),
             "device": f"{trainer.device}, {trainer.settings.precision}",
             "parameters": f"{total:,}" + ("" if trainable == total else f", of which {trainable:,} trained"),
             "steps": f"{trainer.total_steps or 'unknown'} ({trainer.steps_per_epoch or 'unknown'} an epoch)",
             "run folder": str(trainer.run_dir or "none, nothing is kept"),
         }
     )
+
+
+def changed_row(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, str]:
+    """Return the banner's row on what a run changes of its recipe; none if it is nothing. Secrets are masked."""
+    texts = [
+        masked_override(f"{path}={_short(new)}") + ("" if isinstance(old, dict) else f" ({_masked(path, old)})")
+        for path, (old, new) in changed.items()
+        if path not in UNTOLD
+    ]
+    if not texts:
+        return {}
+    rest = f"and {len(texts) - MOST_CHANGES} more, see config.yaml" if len(texts) > MOST_CHANGES else ""
+    shown = ", ".join([*texts[:MOST_CHANGES], *([rest] if rest else [])])
+    return {
+        "changed": textwrap.fill(shown, 108, break_long_words=False, break_on_hyphens=False).replace(
+            "\n", "\n" + " " * 12
+        )
+    }
+
+
+def _short(value: Any) -> str:
+    """Return a value in a few words: of an object its class."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return str(value["_target_"]).rpartition(".")[2]
+    return textwrap.shorten(shown(value), 60, placeholder="...") or repr(value)
+
+
+def _masked(path: str, value: Any) -> str:
+    return masked_override(f"{path}={_short(value)}").partition("=")[2]
 
 
 def model_table(model: nn.Module, batch: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import stat
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,41 +12,13 @@ from typing import Any
 
 from trainkit.checkpoint.files import TEMPORARY, probe, write_text
 from trainkit.commands.masking import masked_override
-from trainkit.config.compose import is_plain_name
+from trainkit.commands.run_dir import possible
+from trainkit.config.schema.root import is_plain_name
 from trainkit.data import Loader
 from trainkit.errors import ConfigError
+from trainkit.locks import NAME as LOCK
 from trainkit.provenance import git_commit, versions
 from trainkit.trainer import Trainer
-
-RECORDS = ("config.yaml", "overrides.yaml", "summary.json", "metrics.jsonl", "log.txt", "tensorboard", "checkpoints")
-"""What a run writes into its folder."""
-
-
-def possible(run_dir: str | Path | None) -> Path | None:
-    """Return the path of a ``run_dir`` as it was given, refused if it cannot be meant; nothing is written.
-
-    Raises:
-        ConfigError: If it leads out of the current folder by ``..``, is a file, no path at all, or has links in it.
-    """
-    if run_dir is None:
-        return None
-    path, shown = Path(str(run_dir)), str(run_dir)[:200]  # run_dir=2026 is a number to a config
-    if not str(run_dir).isprintable() or not str(run_dir).strip():
-        raise ConfigError(f"run_dir={shown!r}: must be the path of a folder, without control characters")
-    if ".." in path.parts and not path.is_absolute():
-        raise ConfigError(f"run_dir={shown}: leads out of the current folder; if that is meant: {path.resolve()}")
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return path
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"run_dir={shown}: cannot be a folder: {getattr(error, 'strerror', error)}") from None
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"run_dir={shown}: is a file; a run needs a folder")
-    for name in RECORDS:  # a stranger's run folder could have this run write to any file of yours
-        if (path / name).is_symlink():
-            raise ConfigError(f"run_dir={shown}: its {name} is a link that leads out of the run folder; make it plain")
-    return path
 
 
 def create(run_dir: str | Path | None, name: str) -> Path:
@@ -57,6 +28,7 @@ def create(run_dir: str | Path | None, name: str) -> Path:
         ConfigError: If it cannot be made or written to, or the name would lead out of ``runs/``.
     """
     run_dir = possible(run_dir)
+    name = str(name)
     if run_dir is None and not is_plain_name(name):
         raise ConfigError(f"name={name[:200]!r}: names a folder under runs/, so it must be a plain file name")
     try:
@@ -70,6 +42,29 @@ def create(run_dir: str | Path | None, name: str) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"run_dir={str(run_dir or 'runs/' + name)[:200]}: cannot be written to: {reason}") from None
     return folder
+
+
+def standing(run_dir: Path | None, name: str) -> Path:
+    """Return the folder that a run folder would be made in or below: the nearest one that is there."""
+    place = Path("runs") / name if run_dir is None else run_dir
+    return next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
+
+
+def withdraw(folder: Path, standing: Path) -> None:
+    """Remove a run folder that was just made and holds nothing but its lock, and those around it below ``standing``.
+
+    One that holds anything else, or was there before, stays.
+    """
+    around = [folder.absolute(), *folder.absolute().parents]
+    below = around[: around.index(standing.absolute())] if standing.absolute() in around else []
+    if not below or {entry.name for entry in folder.iterdir()} - {LOCK}:
+        return
+    (folder / LOCK).unlink(missing_ok=True)
+    for made in below:
+        try:
+            made.rmdir()
+        except OSError:  # another run is in it
+            return
 
 
 def sweep(folder: Path) -> None:

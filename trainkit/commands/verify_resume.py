@@ -20,13 +20,16 @@ from typing import Any
 
 from trainkit.callbacks.recorder import MOMENTS, PLAN, read_journal
 from trainkit.commands.comparison import PARTS, Comparison, Difference, cause, compare
-from trainkit.config.compose import Line, compose, read_line
+from trainkit.config.checking.check import sound
+from trainkit.config.composing.compose import composed as composed_of_line
+from trainkit.config.composing.line import Line, read_line
 from trainkit.errors import ConfigError, TrainingError
 
 STRAIGHT, CUT, AGAIN = "straight", "cut", "again"
 NAME = "verify_resume"
 """What the recorder is called among the callbacks of the runs."""
 KINDS = ("before", "gradients", "after", "save", "validation")
+FLAGS: dict[str, tuple[str, ...] | None] = {"--steps": (), "--kills": (), "--seed": (), "--keep": None}
 CALLS = 10
 """A save makes about as many calls that can be cut."""
 
@@ -56,11 +59,10 @@ class Proof:
     def command(self, name: str) -> list[str]:
         """Return the command line of a run; the same for each process of it."""
         folder = self.folder / name
-        recorder = {"_target_": "trainkit.callbacks.recorder.Recorder", "folder": _quoted(str(folder))}
-        recorder |= {"steps": str(self.options.steps)}
+        recorder = f"{{_target_: trainkit.callbacks.recorder.Recorder, folder: {_quoted(str(folder))}, "
         return [
             *(sys.executable, "-m", "trainkit", *self.options.line.shown, *self.more),
-            *(f"+callbacks.{NAME}.{key}={value}" for key, value in recorder.items()),
+            f"+callbacks.{NAME}={recorder}steps: {self.options.steps}}}",
             *(f"run_dir={_quoted(str(folder / 'run'))}", "resume=auto"),
         ]
 
@@ -153,21 +155,13 @@ def _read(arguments: Sequence[str]) -> Options:
     Raises:
         ConfigError: For a flag that it does not have, a value out of range, or a key that it needs for itself.
     """
-    chosen: dict[str, Any] = {}
-    rest, words = [], iter(arguments)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if word == "--keep":
-            chosen["keep"] = True
-        elif name in ("--steps", "--kills", "--seed"):
-            chosen[name[2:]] = _whole(name, value if equals else next(words, ""), 1 if name == "--steps" else 0)
-        else:
-            rest.append(word)
-    line = read_line(rest)
-    if line.flags:
-        raise ConfigError(
-            f"verify-resume takes no {line.flags[0]}; only key=value, --config-dir, --steps, --kills, --seed and --keep"
-        )
+    line = read_line(arguments, FLAGS).require()
+    chosen: dict[str, Any] = {"keep": line.has("--keep")}
+    for name in ("--steps", "--kills", "--seed"):
+        if line.has(name):
+            value = [*line.flags, ""][line.flags.index(name) + 1]
+            chosen[name[2:]] = _whole(name, value, 1 if name == "--steps" else 0)
+    line.flags = []
     for override in line.overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in ("run_dir", "resume"):
@@ -186,7 +180,9 @@ def _overrides(options: Options) -> list[str]:
 
     The length of the run stays as it is, for schedules depend on it; the recorder stops the run.
     """
-    config = compose(None, *options.line.overrides, config_dir=options.line.config_dir)
+    composed = composed_of_line(options.line)
+    sound(composed)
+    config = composed.config
     if config.trainer.fast_dev_run:
         raise ConfigError("trainer.fast_dev_run saves nothing, so there is no resume to verify; leave it out")
     more = [f"++checkpoint.every={max(2, options.steps // 10)}st"]

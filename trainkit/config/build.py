@@ -6,17 +6,16 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
-from textwrap import shorten
 from typing import Any
 
-import hydra.utils
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from torch import nn
 from torch.utils.data import IterableDataset
 
-from trainkit.config.compose import plain
+from trainkit.config.composing.compose import plain
+from trainkit.config.targets.instantiate import DIRECTIVES, instantiate, target_of
+from trainkit.config.targets.roles import fits_at_last, role_of
+from trainkit.config.targets.signatures import signature_of
 from trainkit.data import Loader, Source, Splits, keyed_stream, length
 from trainkit.device import pick
 from trainkit.errors import ConfigError
@@ -73,16 +72,12 @@ def build_parts(config: DictConfig, run_dir: Path | None = None) -> Parts:
         _require_whole(f"data.{key}", values["data"][key], least)
     settings = Settings.of(values["trainer"])
     pick(settings.device)
-    splits = instantiate(values["data"]["datasets"], "data.datasets")
+    splits = _part(values["data"]["datasets"], "data.datasets")
     streams = Streams()
     with streams.kept():
         streams.seed(fold(values["seed"], "model"))
-        model = instantiate(values["model"], "model")
-    if not isinstance(model, nn.Module):
-        raise ConfigError(
-            f"model ({values['model']['_target_']}): gives a {type(model).__name__}, not a torch.nn.Module"
-        )
-    objective = instantiate(values["objective"], "objective")
+        model = _part(values["model"], "model")
+    objective = _part(values["objective"], "objective")
     if values["penalty"]["l1"] or values["penalty"]["l2"]:
         objective = penalised(objective, **values["penalty"])
     return Parts(values, settings, model, objective, splits, run_dir)
@@ -95,18 +90,11 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
     assert train_loader is not None
     model = parts.model.to(pick(settings.device))  # before the optimizer, which may choose kernels by the device
     groups = parameter_groups(model, **values["parameter_groups"])
-    optimizer = instantiate(_fused(values["optimizer"], model), "optimizer", groups)
-    callbacks = {
-        name: instantiate(node, f"callbacks.{name}") for name, node in (values["callbacks"] or {}).items() if node
-    }
-    loggers = []
+    optimizer = _part(_fused(values["optimizer"], model), "optimizer", groups)
+    loggers, store = [], None
     if run_dir is not None:
-        folder = {"folder": str(run_dir / "tensorboard")}
-        nodes = {name: node for name, node in (values["loggers"] or {}).items() if node}
-        loggers = [instantiate({**folder, **node}, f"loggers.{name}") for name, node in nodes.items()]
-    store = None
-    if run_dir is not None and values["checkpoint"]:
-        store = instantiate({"folder": str(run_dir / "checkpoints"), **values["checkpoint"]}, "checkpoint")
+        loggers = list(_named(values, "loggers", folder=run_dir / "tensorboard").values())
+        store = _part(_given(values["checkpoint"], "checkpoint", run_dir / "checkpoints"), "checkpoint")
     return cls(
         model,
         parts.objective,
@@ -114,9 +102,9 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         train_loader,
         parts.loader("val"),
         schedule=_schedule(values["schedule"], optimizer, settings, length(train_loader)),
-        averaging=instantiate(values["averaging"], "averaging") if values["averaging"] else None,
-        metrics=_metrics(values["metrics"]),
-        callbacks=callbacks,
+        averaging=_part(values["averaging"], "averaging"),
+        metrics=_named(values, "metrics") or None,
+        callbacks=_named(values, "callbacks"),
         loggers=loggers,
         store=store,
         run_dir=run_dir,
@@ -129,37 +117,8 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
 
 def build_evaluator(parts: Parts) -> Evaluator:
     """Build what evaluates the model without an optimizer."""
-    metrics = _metrics(parts.config["metrics"])
+    metrics = _named(parts.config, "metrics") or None
     return Evaluator(parts.model, parts.objective, parts.settings, metrics=metrics, seed=parts.config["seed"])
-
-
-def instantiate(node: Mapping[str, Any], path: str, *arguments: Any) -> Any:
-    """Build the object of a ``_target_`` node, nested ones first.
-
-    Raises:
-        ConfigError: That names the config path and what the target said.
-    """
-    if "_target_" not in node:
-        raise ConfigError(f"{path}: has no _target_, so it is not known what to build; {path}=OPTION chooses one")
-    try:
-        return hydra.utils.instantiate(dict(node), *arguments, _convert_="all")
-    except InstantiationException as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and not isinstance(cause, ConfigError):
-            cause = cause.__cause__
-        if isinstance(cause, ConfigError):
-            named = str(cause).startswith(path.split(".", 1)[0])
-            raise ConfigError(str(cause) if named else f"{path}: {cause}") from None
-        what = str(cause).strip() if cause is error else f"{type(cause).__name__}: {cause}"
-        told = " ".join(line for line in what.splitlines() if not line.startswith("full_key"))
-        raise ConfigError(f"{path} ({node['_target_']}): {told}{_given(node)}") from error
-
-
-def _given(node: Mapping[str, Any]) -> str:
-    """Return the arguments of a node in a line, for those who look for the wrong one."""
-    values = {key: value for key, value in node.items() if not key.startswith("_")}
-    shown = {key: value.get("_target_", value) if isinstance(value, dict) else value for key, value in values.items()}
-    return shorten("; given " + ", ".join(f"{key}={value!r}" for key, value in shown.items()), 300) if shown else ""
 
 
 def _require_whole(path: str, value: Any, least: int) -> None:
@@ -167,19 +126,45 @@ def _require_whole(path: str, value: Any, least: int) -> None:
         raise ConfigError(f"{path}={value}: must be a whole number, at least {least}")
 
 
-def _metrics(node: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return {name: instantiate(metric, f"metrics.{name}") for name, metric in node.items()} if node else None
+def _part(node: Mapping[str, Any] | None, path: str, *arguments: Any) -> Any:
+    """Build one part of a training, None where there is no node for it.
+
+    Raises:
+        ConfigError: If it cannot be built, or is not what its place is for.
+    """
+    if not node and path in OPTIONAL:
+        return None
+    shared = {"optimizer": arguments[0]} if path == "schedule.scheduler" else {}  # of schedulers within it
+    found = instantiate(node, path, *arguments, shared=shared)
+    role = role_of(path)
+    if role is not None and node and not fits_at_last(found, path):
+        raise ConfigError(f"{path} ({node['_target_']}): gives a {type(found).__name__}, not {role.wanted}")
+    return found
+
+
+def _named(values: Mapping[str, Any], group: str, folder: Path | None = None) -> dict[str, Any]:
+    """Build the entries of a group, without those that are left out."""
+    nodes = {name: node for name, node in (values[group] or {}).items() if node}
+    return {name: _part(_given(node, f"{group}.{name}", folder), f"{group}.{name}") for name, node in nodes.items()}
+
+
+def _given(node: Any, path: str, folder: Path | None) -> Any:
+    """Return a node with the folder that its object is to write to, if it takes one and none is chosen."""
+    if folder is None or not isinstance(node, Mapping) or "_target_" not in node:
+        return node
+    signature = signature_of(target_of(node, path))
+    return {"folder": str(folder), **node} if "folder" in signature.names or signature.open_names else node
 
 
 def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Return the optimizer's node with ``fused: null`` decided: fused where the device has such kernels."""
     if "fused" not in node or node["fused"] is not None:
         return node
-    target = _target(node, "optimizer")
+    names = signature_of(target_of(node, "optimizer")).names
     here = {p.device.type for p in model.parameters()}
     fits = here <= {"cpu", "cuda", "mps"} and all(p.is_floating_point() for p in model.parameters())
     rest = {key: value for key, value in node.items() if key != "fused"}
-    return {**rest, "fused": True} if fits and "fused" in inspect.signature(target).parameters else rest
+    return {**rest, "fused": True} if fits and "fused" in names else rest
 
 
 def _schedule(
@@ -190,12 +175,24 @@ def _schedule(
     interval, warmup = node.get("interval", "step"), node.get("warmup") or 0  # one's own may leave them out
     per_epoch, total = settings.steps_per_epoch(batches), settings.total_steps(batches)
     units = total if interval == "step" or not total or not per_epoch else -(-total // per_epoch)
-    target = _target(node["scheduler"], "schedule.scheduler")
-    options = {key: value for key, value in node["scheduler"].items() if not key.startswith("_")}
+    scheduler = node["scheduler"]
+    if "_target_" not in scheduler:
+        raise ConfigError("schedule.scheduler: has no _target_, so it is not known what to build")
+
+    def built(optimizer: Any, **options: Any) -> Any:
+        filled = {**scheduler, **options}
+        return _part(filled, "schedule.scheduler", optimizer)
+
+    built.__signature__ = _signature(target_of(scheduler, "schedule.scheduler"))  # type: ignore[attr-defined]
+    options = {key: value for key, value in scheduler.items() if key not in DIRECTIVES}
+    return make_schedule(built, optimizer, units, interval, _warmup_steps(warmup, per_epoch, total), **options)
+
+
+def _signature(target: Any) -> inspect.Signature:
     try:
-        return make_schedule(target, optimizer, units, interval, _warmup_steps(warmup, per_epoch, total), **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"schedule.scheduler ({node['scheduler']['_target_']}): {error}") from error
+        return inspect.signature(target)
+    except (TypeError, ValueError):  # of C, say: then nothing is filled in
+        return inspect.Signature()
 
 
 def _warmup_steps(warmup: Any, per_epoch: int | None, total: int | None) -> int:
@@ -217,11 +214,3 @@ def _warmup_steps(warmup: Any, per_epoch: int | None, total: int | None) -> int:
         )
     steps: int = round(warmup * total)
     return steps
-
-
-def _target(node: Mapping[str, Any], path: str) -> Any:
-    """Return what ``_target_`` names."""
-    try:
-        return resolve_name(node["_target_"])
-    except Exception as error:  # an import may fail in any way
-        raise ConfigError(f"{path}._target_={node.get('_target_')}: cannot be imported: {error}") from error

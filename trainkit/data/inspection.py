@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy
@@ -22,11 +22,15 @@ MOST_BYTES = 2**23
 """Of larger tensors, evenly chosen chunks are looked at."""
 
 
-def inspect(loader: Iterable[Any]) -> None:
+def inspect(loader: Iterable[Any], first: Callable[[], Any] | None = None) -> None:
     """Look for numbers that are not finite: in the samples of a ``TensorDataset``, else in the first batch.
 
     Of tensors of more than 8 MB, evenly chosen parts are looked at: the start of a run must not take long. Leaves no
     trace: generators stay as they are, and an iterable that can be read only once is not touched.
+
+    Args:
+        loader: Any iterable of batches.
+        first: Returns the loader's first batch, where it is needed elsewhere too and is to be fetched once.
 
     Raises:
         ConfigError: With the sample's index, the place and the value; or if there is no batch at all.
@@ -44,7 +48,10 @@ def inspect(loader: Iterable[Any]) -> None:
             raise ConfigError(_not_finite(name, row, parts[number], tensor[row if chosen is None else chosen[row]]))
     if not tensors and (isinstance(source, Loader) or (isinstance(source, list | tuple) and source)):
         with Streams().kept():
-            batch, indices = (source.first(), source.where(0, 0)) if isinstance(source, Loader) else (source[0], [])
+            if isinstance(source, Loader):
+                batch, indices = (first or source.first)(), source.where(0, 0)
+            else:
+                batch, indices = source[0], []
         _inspect_batch(batch, indices, name)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from trainkit.checkpoint.manifest import manifest_path
 from trainkit.checkpoint.reading import CORRUPT, checkpoints, find, problem
 from trainkit.commands.ckpt.line import parsed, print_json, sized, table
-from trainkit.config.stored import read_yaml
+from trainkit.config.composing.stored import read_yaml
 from trainkit.errors import ConfigError
 
 LINKS = ("last.ckpt", "best.ckpt")

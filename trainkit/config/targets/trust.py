@@ -1,13 +1,12 @@
 """What a config that came with a run or checkpoint may build. It is data from anywhere: its words are held against a
 list before anything that they name is imported, and against what they turn out to be before anything is called.
 
-One's own config, on the command line or in a config folder, is code and needs none of this.
+The judgement of ``trusted.py``, which one's own configs are held to, holds here too; this is the stricter rule on top.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
@@ -22,7 +21,8 @@ from torch.utils.data import Dataset
 
 from trainkit.callbacks import Callback
 from trainkit.checkpoint import Store
-from trainkit.config.recipes import folder
+from trainkit.config.composing.recipes import folder
+from trainkit.config.targets.trusted import BLOCKED, Trusted, reason_by_object, under, untrustable
 from trainkit.data import Splits
 from trainkit.errors import ConfigError
 from trainkit.optim import WeightAverage
@@ -61,19 +61,17 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
 def require_trustable(packages: Sequence[str]) -> None:
-    """Refuse what ``--trust`` cannot mean: no package of one's own.
+    """Refuse what ``trusted_packages`` cannot mean for a stored config: no package of one's own.
 
     Raises:
         ConfigError: That says so.
     """
     for package in packages:
-        parts = package.split(".")
-        if not all(_WORD.fullmatch(part) for part in parts):
-            raise ConfigError(f"--trust {package}: is no name of a package, such as my_package or my_package.models")
-        if parts[0] in sys.stdlib_module_names or parts[0] in NEVER:
-            raise ConfigError(
-                f"--trust {package}: a config from elsewhere could do anything with it; trust a package of your own"
-            )
+        reason = untrustable(package)
+        if not reason and (package.split(".")[0] in NEVER or not _is_plain(package)):
+            reason = "can be made to do anything by a config from elsewhere; trust a package of your own"
+        if reason:
+            raise ConfigError(f"trusted_packages=[{package}]: {package} {reason}")
 
 
 def hold(config: Mapping[str, Any], trust: Sequence[str] = (), where: str = "the run") -> None:
@@ -81,7 +79,8 @@ def hold(config: Mapping[str, Any], trust: Sequence[str] = (), where: str = "the
 
     Args:
         config: Plain dicts, lists and values.
-        trust: Packages of one's own whose classes and functions it may name too.
+        trust: Packages of one's own whose classes and functions it may name too, as ``trusted_packages`` of the command
+            line has them; what the config itself has there counts for nothing.
         where: What it came with, for the message.
 
     Raises:
@@ -102,16 +101,17 @@ def hold(config: Mapping[str, Any], trust: Sequence[str] = (), where: str = "the
 def _refusal(path: Sequence[str], target: object, where: str, reason: str = "") -> ConfigError:
     key = ".".join((*path, "_target_"))
     roots = ", ".join(("trainkit", *ROOTS))
+    top = str(target).split(".", 1)[0]
+    package = top if _WORD.fullmatch(top) and not untrustable(top) and top not in NEVER else "my_package"
     return ConfigError(
         f"{key}={str(target)[:100]!r}: {where} may not have this built{': ' if reason else ''}{reason}. Its config is "
-        f"held to the parts of a training in {roots}; if the code is yours, --trust PACKAGE names its package"
+        f"held to the parts of a training in {roots}; if the code is yours: trusted_packages=[{package}]"
     )
 
 
 def _root(target: str, trust: Sequence[str]) -> str | None:
     """Return the allowed root that a name lies under, by its text alone."""
-    parts = target.split(".")
-    if not all(_WORD.fullmatch(part) for part in parts):
+    if not _is_plain(target) or under(target, BLOCKED):
         return None
     for root in (*ROOTS, *OWN, *trust):
         if target.startswith(f"{root}."):
@@ -120,6 +120,10 @@ def _root(target: str, trust: Sequence[str]) -> str | None:
         return target
     parent = target.rpartition(".")[0]
     return parent if parent in PUBLIC else None
+
+
+def _is_plain(name: str) -> bool:
+    return all(_WORD.fullmatch(part) for part in name.split("."))
 
 
 @cache
@@ -154,6 +158,8 @@ def _unfit(path: tuple[str, ...], target: str, found: Any, trust: Sequence[str])
     """Return why what a name means may not stand where it does; empty if it may."""
     real = f"{getattr(found, '__module__', '?')}.{getattr(found, '__qualname__', '?')}"
     trusted = any(real.startswith(f"{root}.") for root in trust)
+    if reason := reason_by_object(found, target, Trusted(tuple(trust))):
+        return f"it {reason}"
     if not trusted and not any(real.startswith(f"{root}.") for root in (*ROOTS, *OWN, *PUBLIC, "trainkit.objectives")):
         return f"it is really {real}"
     if real.rpartition(".")[0].startswith(UNPICKLING):

@@ -10,20 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import yaml
-from hydra import initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from trainkit.checkpoint import find, read
-from trainkit.config.additions import require_no_slips
-from trainkit.config.compose import VERSION_BASE, Line, compose, composition_errors, plain, search_path
-from trainkit.config.recipes import folder, options
-from trainkit.config.trust import DEPTH, hold, require_trustable
+from trainkit.config.composing.compose import Start, assemble
+from trainkit.config.composing.composed import Composed
+from trainkit.config.composing.composition import Parsed, base, parse, store
+from trainkit.config.composing.line import Line
+from trainkit.config.composing.origins import Origin
+from trainkit.config.composing.recipes import folder, groups
 from trainkit.errors import ConfigError
+from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
 MASKED = "***"
@@ -33,64 +30,83 @@ COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups")
 """Groups whose keys may be newer than the run."""
 
 
-def compose_line(line: Line) -> DictConfig:
-    """Return the config of a command line: its recipe's or, without one, that of the run which ``resume`` names.
+def compose_line(line: Line) -> Composed:
+    """Compose the config of a command line: its recipe's or, without one, that of the run which ``resume`` names.
 
     Raises:
-        ConfigError: If the config is wrong, missing, or not to be trusted.
+        ConfigError: If the config that came with a run is missing or not to be trusted; all else is in the findings.
     """
     path = None if _recipe_given(line.overrides) else _named_run(line)
-    if path is None:
-        if line.trust and _recipe_given(line.overrides):
-            raise ConfigError("--trust is for a config that comes with a run; this line gives a recipe of its own")
-        return compose(None, *line.overrides, config_dir=line.config_dir)
-    return compose_stored(path, line.overrides, line.trust, config_dir=line.config_dir)
+    return assemble(line) if path is None else assemble_stored(path, line)
 
 
 def compose_stored(
     path: str | Path,
     overrides: Sequence[str] = (),
-    trust: Sequence[str] = (),
     *,
     config_dir: str | Path | None = None,
     state: Mapping[str, Any] | None = None,
-) -> DictConfig:
-    """Return the config that a run was stored with, held, and with overrides applied to it.
+) -> Composed:
+    """Compose the config that a run was stored with, held, and with overrides applied to it.
 
-    Overrides are one's own and may do all that they may do to a recipe, such as choose another option of a group.
+    Overrides are one's own and may do all that they may do to a recipe, such as choose another option of a group;
+    ``trusted_packages=[my_package]`` names packages of one's own whose code the stored config may name.
 
     Args:
         path: A run folder or a checkpoint.
         overrides: As on the command line.
-        trust: Packages of one's own whose code the stored config may name.
         config_dir: A folder with config groups of one's own, which overrides may choose from.
         state: The checkpoint's, if it was read already.
 
     Raises:
-        ConfigError: If there is no such config, it is damaged or not to be trusted, or an override is wrong.
+        ConfigError: If there is no such config, it is damaged, or not to be trusted.
     """
+    return assemble_stored(path, Line(list(overrides), None if config_dir is None else str(config_dir)), state)
+
+
+def assemble_stored(path: str | Path, line: Line, state: Mapping[str, Any] | None = None) -> Composed:
+    """Compose a line over the config that a run was stored with; see :func:`compose_stored`."""
+    from trainkit.config.targets.trust import hold, require_trustable  # with torch
+
+    parsed = list(_readable(line.overrides))
+    trust = _trusted(parsed)
     require_trustable(trust)
-    body = {key: value for key, value in stored_config(path, state).items() if key != "hydra"}
-    more = [Path(config_dir).absolute()] if config_dir else []
-    groups = sorted({entry.name for root in (folder(), *more) for entry in root.iterdir() if options(entry.name, root)})
-    with composition_errors():
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    stored = stored_config(path, state)
+    body = {key: value for key, value in stored.items() if key not in ("hydra", "trusted_packages")}
+    more = [] if line.config_dir is None else [Path(line.config_dir).absolute()]
+    there = groups(*more)
     body |= {"run_dir": None, "resume": None}
     for override in parsed:
-        _give_way(body, override, groups)
+        _give_way(body, override, there)
     hold(body, trust, str(path))
-    search = search_path(*more)
-    with composition_errors(), initialize_config_dir(str(folder()), version_base=VERSION_BASE):
-        usual = OmegaConf.to_container(hydra.compose("config"))
-        body = _completed(body, usual)  # type: ignore[arg-type]
-        defaults: list[Any] = ["_self_", *({group: None} for group in groups if group != "hydra")]
-        ConfigStore.instance().store(name=NAME, node={"defaults": defaults, **body})
-        config = hydra.compose(NAME, overrides=[*overrides, *search])
-        OmegaConf.resolve(config)
-    if absent := sorted([*OmegaConf.missing_keys(config), *_masked(OmegaConf.to_container(config), "")]):
-        raise ConfigError(f"{', '.join(absent)}: not stored with the run; give it again, such as {absent[0]}=VALUE")
-    require_no_slips(plain(config), list(overrides))
-    return config
+    body = _unmasked(_completed(body, OmegaConf.to_container(base(()).config)))  # type: ignore[arg-type]
+    defaults: list[Any] = ["_self_", *({group: None} for group in there)]
+    store(NAME, {"defaults": defaults, **body})
+    file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
+    composed = assemble(line, Start(NAME, needs_recipe=False, origin=Origin(file=file.absolute())))
+    composed.findings[:] = [_not_stored(finding) for finding in composed.findings]
+    return composed
+
+
+def _not_stored(finding: Finding) -> Finding:
+    if finding.rule != "missing-value":
+        return finding
+    message, fix = "not stored with the run", f"Give it again, such as {finding.place}=VALUE"
+    return Finding(rule=finding.rule, severity="error", place=finding.place, message=message, fix=fix)
+
+
+def _readable(overrides: Sequence[str]) -> Iterator[Parsed]:
+    for text in overrides:
+        try:
+            yield parse(text)
+        except ValueError:
+            continue  # composing tells it
+
+
+def _trusted(parsed: Sequence[Parsed]) -> list[str]:
+    """Return the packages that this command line trusts."""
+    named = [override.value for override in parsed if override.key == "trusted_packages"]
+    return [str(name) for name in named[-1]] if named and isinstance(named[-1], list) else []
 
 
 def stored_config(path: str | Path, state: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -105,6 +121,8 @@ def stored_config(path: str | Path, state: Mapping[str, Any] | None = None) -> d
     Raises:
         ConfigError: If there is none, or it is not as trainkit writes it.
     """
+    from trainkit.checkpoint import find, read  # with torch
+
     beside = Path(path) / "config.yaml"
     if state is None:
         checkpoint = find(path, "best") if (Path(path) / "checkpoints" / "best.ckpt").exists() else find(path)
@@ -147,9 +165,7 @@ def _recipe_given(overrides: Sequence[str]) -> bool:
 
 def _named_run(line: Line) -> str | None:
     """Return the run folder or checkpoint that a line without a recipe means, None if it names none."""
-    with composition_errors():
-        parsed = OverridesParser.create().parse_overrides(list(line.overrides))
-    values = {override.key_or_group: override.value() for override in parsed if not override.is_delete()}
+    values = {override.key: override.value for override in _readable(line.overrides) if override.sign != "~"}
     resume, run_dir = values.get("resume"), values.get("run_dir")
     mode, _, source = str(resume or "").partition(":")
     if mode == "weights":
@@ -160,10 +176,10 @@ def _named_run(line: Line) -> str | None:
     return str(resume) if resume else None
 
 
-def _give_way(body: dict[str, Any], override: Override, groups: Sequence[str]) -> None:
+def _give_way(body: dict[str, Any], override: Parsed, there: Mapping[str, Any]) -> None:
     """Take out of a stored config what an override replaces, so that it need not be held."""
-    key = override.get_key_element().lstrip("+~")
-    if key in groups and not isinstance(override.value(), dict):
+    key = override.key
+    if key in there and not isinstance(override.value, dict):
         body[key] = None
         return
     *parents, leaf = key.split(".")
@@ -184,13 +200,13 @@ def _completed(body: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _masked(node: Any, path: str) -> Iterator[str]:
-    """Yield the keys whose values were secrets."""
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in inner:
-        if value == MASKED:
-            yield f"{path}{key}"
-        yield from _masked(value, f"{path}{key}.")
+def _unmasked(node: Any) -> Any:
+    """Return plain values with those that were secrets missing."""
+    if isinstance(node, dict):
+        return {key: _unmasked(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_unmasked(value) for value in node]
+    return "???" if node == MASKED else node
 
 
 def _text_of(path: Path) -> str:
@@ -233,6 +249,8 @@ def _parsed_yaml(text: str, where: str, kind: type) -> Any:
 
 def _require_plain_yaml(text: str) -> None:
     """Refuse, while it is read and before anything is made of it, YAML that trainkit does not write."""
+    from trainkit.config.targets.trust import DEPTH  # with torch
+
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ class Recipe(NamedTuple):
 
 def folder() -> Path:
     """Return the folder of trainkit's configs: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parents[2]
     inside = package / "configs"
     return inside if (inside / "config.yaml").is_file() else package.parent / "configs"
 
@@ -28,6 +29,32 @@ def folder() -> Path:
 def options(group: str, *more: Path) -> list[str]:
     """Return the options of a config group, sorted, of trainkit's folder and ``more`` config folders."""
     return sorted({path.stem for root in (folder(), *more) for path in (root / group).glob("*.yaml")})
+
+
+def groups(*more: Path) -> dict[str, list[str]]:
+    """Return the options of all config groups, one within another too (``data/augment``), sorted by name."""
+    found: dict[str, set[str]] = {}
+    for root in (folder(), *more):
+        for path in root.rglob("*.yaml"):
+            if path.parent != root and not any(part.startswith(".") for part in path.relative_to(root).parts):
+                found.setdefault(path.parent.relative_to(root).as_posix(), set()).add(path.stem)
+    return {name: sorted(found[name]) for name in sorted(found) if name.partition("/")[0] != "hydra"}
+
+
+def file_of(name: str, more: Sequence[Path] = (), given: Mapping[str, Path] | None = None) -> Path | None:
+    """Return the file of an option such as ``optimizer/adamw``, as Hydra finds it, None if there is none.
+
+    Args:
+        name: Group and option.
+        more: Config folders besides trainkit's, which comes first.
+        given: Files that were given by their path, by the name that Hydra knows them by.
+    """
+    if given and name in given:
+        return given[name]
+    try:
+        return next((path for root in (folder(), *more) if (path := root / f"{name}.yaml").is_file()), None)
+    except (OSError, ValueError):  # no name that a file can have
+        return None
 
 
 def recipes(*more: Path) -> list[Recipe]:

@@ -1,0 +1,1 @@
+"""What my-project trains: a model in `model.py`, a data set in `data.py`."""

@@ -1,0 +1,79 @@
+"""``trainkit check``: all that is wrong with a config, or may be, without a start of anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainkit.commands.run_dir import possible
+from trainkit.config.checking import check as checking
+from trainkit.config.composing.compose import composed_of
+from trainkit.config.composing.composed import Composed
+from trainkit.config.composing.line import read_line
+from trainkit.config.composing.stored import compose_line
+from trainkit.errors import ConfigError
+from trainkit.findings import ORDER, Finding, errors_in, ordered
+
+FLAGS: dict[str, tuple[str, ...] | None] = {"--json": None, "--strict": None}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what was found and return the exit code: 2 if there is an error; with ``--strict`` a warning is one too."""
+    line = read_line(arguments, FLAGS)
+    composed = compose_line(line)
+    findings = find(composed)
+    if line.has("--json"):
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    else:
+        print(report(findings))
+    grave = errors_in(findings) or (line.has("--strict") and any(f.severity == "warning" for f in findings))
+    return 2 if grave else 0
+
+
+def check(recipe: Any = None, *overrides: str, config_dir: str | Path | None = None) -> list[Finding]:
+    """Return what is wrong with a config, or may be: errors first. Nothing is started, and nothing raised.
+
+    Args:
+        recipe: Name or path of a recipe; or a config: a mapping, a ``DictConfig``, a dataclass, what hydra-zen builds.
+        overrides: As on the command line: ``"trainer.max_epochs=1"``.
+        config_dir: A folder with config groups of your own.
+    """
+    return find(composed_of(recipe, *overrides, config_dir=config_dir))
+
+
+def find(composed: Composed) -> list[Finding]:
+    """Return what is wrong with a config, its run folder and, where nothing else is, with its data sets."""
+    found = [*checking.check(composed), *_run_dir(composed)]
+    if not errors_in(found):
+        from trainkit.config.checking.datasets import data_findings
+
+        found += data_findings(composed)
+    return ordered(found)
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """Return the findings as lines, errors first, and a last line that counts them."""
+    width = max(map(len, ORDER)) + 2
+    lines = [f"{finding.severity:<{width}}{' '.join(str(finding).splitlines())}" for finding in findings]
+    return "\n".join([*lines, _count(findings)])
+
+
+def _count(findings: Sequence[Finding]) -> str:
+    counts = {severity: sum(f.severity == severity for f in findings) for severity in ("error", "warning")}
+    told = [f"{number} {name}{'s' * (number != 1)}" for name, number in counts.items() if number]
+    return ", ".join(told) or "no mistakes found"
+
+
+def _run_dir(composed: Composed) -> list[Finding]:
+    run_dir = composed.plain.get("run_dir")
+    try:
+        if not composed.plain.get("trainer", {}).get("fast_dev_run"):
+            possible(run_dir)
+    except ConfigError as error:
+        message = str(error).partition(": ")[2]
+        return [
+            Finding(rule="bad-folder", severity="error", place="run_dir", value=str(run_dir)[:200], message=message)
+        ]
+    return []

@@ -1,0 +1,1 @@
+"""``trainkit completion``: the scripts for the shells, and the candidates that they call back for."""

@@ -1,0 +1,1 @@
+"""``--help`` and ``trainkit help``: answers at once, without torch."""

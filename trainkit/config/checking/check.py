@@ -1,0 +1,146 @@
+"""All that is wrong with a config, found before anything is built: the line, the schema, the targets, across fields."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from trainkit.config.checking.crosschecks import cross_findings
+from trainkit.config.checking.fields import Fields, at
+from trainkit.config.checking.secrets import MASKED, is_secret
+from trainkit.config.composing.composed import Composed
+from trainkit.config.composing.origins import Origins
+from trainkit.config.schema.keys import covers, schema_findings, target_keys
+from trainkit.findings import Finding, FindingsError, errors_in, ordered
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+CHOSEN = ("model", "data", "objective", "optimizer")
+"""Groups that no training goes without."""
+
+log = logging.getLogger("trainkit")
+
+
+def check(composed: Composed) -> list[Finding]:
+    """Return all that is wrong with a config, or may be: errors first.
+
+    The targets, whose look-up imports torch, are left for the next time where the schema found a mistake already and
+    judges all that a person set.
+    """
+    plain, origins = composed.plain, composed.origins
+    found = [*composed.findings, *schema_findings(plain, origins, raw_of(composed))]
+    found += [] if errors_in(composed.findings) else _unchosen(plain)
+    deep = not errors_in(found) or any(not _is_covered(plain, path) for path in _set_by_user(plain, "", origins))
+    if deep:
+        from trainkit.config.targets.nodes import target_findings
+        from trainkit.config.targets.trusted import Trusted
+
+        found += target_findings(plain, origins, Trusted.of(plain, [Path.cwd(), *composed.folders]))
+    found += cross_findings(fields_of(composed, found), machine=deep)
+    return ordered(map(_masked, _one_a_place(found)))
+
+
+def sound(composed: Composed) -> list[Finding]:
+    """Return what a config may be wrong in, warnings and information.
+
+    Raises:
+        FindingsError: That lists all that is wrong with it.
+    """
+    findings = check(composed)
+    if errors_in(findings):
+        raise FindingsError(findings)
+    return findings
+
+
+def require_sound(composed: Composed) -> DictConfig:
+    """Return the config, and log its warnings.
+
+    Raises:
+        FindingsError: That lists all that is wrong with it.
+    """
+    for finding in sound(composed):
+        if finding.severity == "warning":
+            log.warning("%s", finding)
+    return composed.config
+
+
+def size_findings(composed: Composed, dataset: Dataset[Any]) -> list[Finding]:
+    """Return what shows once the training set is there: batches, and schedules that count in steps."""
+    known = cross_findings(fields_of(composed, []), machine=False)
+    fields = fields_of(composed, [])
+    fields.samples = len(dataset) if hasattr(dataset, "__len__") else None
+    size = fields.config["data"]["batch_size"]
+    if fields.samples is not None:
+        rest = 0 if fields.config["data"]["drop_last"] else fields.samples % size > 0
+        fields.batches = (fields.samples // size + rest) or None  # none at all is told as such
+    return [finding for finding in cross_findings(fields, machine=False) if finding not in known]
+
+
+def fields_of(composed: Composed, found: Sequence[Finding]) -> Fields:
+    """Return the values of a config for the rules across fields; what was found wrong already is unclear to them."""
+    wrong = frozenset(finding.place for finding in errors_in(found) if finding.place)
+    return Fields(composed.plain, composed.origins, wrong, raw_of(composed))
+
+
+def raw_of(composed: Composed) -> dict[str, Any]:
+    """Return the config before interpolations were resolved, as plain dicts and lists."""
+    raw: Any = {} if composed.raw is None else OmegaConf.to_container(composed.raw, resolve=False)
+    return raw  # type: ignore[no-any-return]
+
+
+def _is_covered(plain: Mapping[str, Any], path: str) -> bool:
+    """Say whether the schema alone judges a value; of a target it must know the arguments."""
+    if path.endswith("._target_"):
+        return target_keys(str(at(plain, path))) is not None
+    return covers(plain, path)
+
+
+def _unchosen(plain: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in CHOSEN:
+        if not plain.get(name):
+            message = f"nothing chosen; a recipe or {name}=OPTION does"
+            yield Finding(rule="nothing-chosen", severity="error", place=name, message=message)
+
+
+def _set_by_user(node: Any, path: str, origins: Origins) -> Iterator[str]:
+    """Yield the paths that a person set: leaves, and nodes that were set as a whole."""
+    if path and origins.set_by_user(path):
+        yield path
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _set_by_user(value, f"{path}.{name}" if path else str(name), origins)
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _set_by_user(value, f"{path}[{number}]", origins)
+
+
+def _one_a_place(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield one error for each place: two steps may have seen the same mistake, and the first tells it best.
+
+    What the data lack comes last and is the reason of the others.
+    """
+    reasons = {finding.place for finding in found if finding.rule == "unfit-data"}
+    told: set[str] = set()
+    for finding in found:
+        if finding.place in reasons and finding.rule != "unfit-data":
+            continue
+        if finding.severity == "error" and finding.place:
+            if finding.place in told:
+                continue
+            told.add(finding.place)
+        yield finding
+
+
+def _masked(finding: Finding) -> Finding:
+    """Return a finding that does not tell a secret."""
+    if not is_secret(finding.place) or finding.value in (None, "null"):
+        return finding
+    secret = str(finding.value).strip("'\"")
+    texts = {name: getattr(finding, name).replace(secret, MASKED) for name in ("evidence", "message", "fix")}
+    return replace(finding, value=MASKED, **texts)
