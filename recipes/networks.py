@@ -51,8 +51,9 @@ def timm_model(name: str, outputs: int, channels: int = 3, **options: Any) -> nn
         import timm
     except ImportError:
         raise ConfigError("model=timm needs the package timm: pip install 'trainkit[timm]'") from None
-    if options.get("pretrained"):
-        raise ConfigError("model.pretrained=true: weights come by weights.source=..., which is reported and checked")
+    for option in ("pretrained", "checkpoint_path"):  # timm would read the latter as a pickle, whose code runs
+        if options.get(option):
+            raise ConfigError(f"model.{option}: weights come by weights.source=..., which is reported and checked")
     if not timm.is_model(name.split(".")[0]):
         known = timm.list_models()
         near = closest(name, known) or f" There are {len(known)}; timm.list_models('*{name[:6]}*') searches them"

@@ -139,7 +139,7 @@ def test_gradual_unfreezing_follows_its_timetable(place: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_frozen_run_that_is_killed_goes_on_as_if_it_had_not_been(place: Path) -> None:
-    options = ("recipe=transfer", "freeze=gradual", "test=false", *SMALL)
+    options = ("recipe=transfer", "freeze=gradual", "test=false", "schedule=constant", *SMALL)  # a curve ends elsewhere
     train(place, *options, "run_dir=whole", "trainer.max_epochs=3")
     train(place, *options, "run_dir=halves", "trainer.max_epochs=3", "trainer.max_steps=6")
     train(place, *options, "run_dir=halves", "trainer.max_epochs=3", "resume=auto")
@@ -154,7 +154,7 @@ def test_a_frozen_run_that_is_killed_goes_on_as_if_it_had_not_been(place: Path) 
         (["freeze.rules=[{match: haed}, {match: '*', trainable: false}]"], "haed"),
         (["head.name=clasifier"], "Did you mean 'classifier'"),
         (["data.classes=4"], "data.classes=4"),
-        (["model.name=tf_efficientnet_lite1"], "weights.source"),
+        (["model.name=tf_efficientnet_lite1"], "the file has 247 tensors and the model 322"),
         (["weights.by_position=false"], "weights.source"),
         (["freeze=linear_probe_then_finetune", "freeze.thaw=50ep"], "50ep"),
     ],

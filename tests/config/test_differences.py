@@ -42,7 +42,7 @@ def test_the_same_config_differs_in_nothing(saved: dict[str, Any]) -> None:
         ("optimizer.weight_decay", 0, "applied", "moments stay"),
         ("optimizer.fused", False, "applied", "the last bits may differ"),
         ("parameter_groups.decay_norm_and_bias", False, "applied", "as long as each group holds the same parameters"),
-        ("parameter_groups.rules", [{"match": "*", "lr": 1}], "applied", "the same parameters"),
+        ("freeze.rules", [{"match": "*", "lr": 1}], "applied", "as long as each group holds the same parameters"),
         ("model.hidden", [16], "applied", "if the weights fit: names and shapes decide"),
         ("model.dropout", 0.5, "applied", "if the weights fit"),
         ("schedule.interval", "epoch", "applied", "along the new curve"),

@@ -40,7 +40,7 @@ def test_a_recipe_tells_its_head_and_nothing_below_it(mine: Path) -> None:
 
 def test_a_recipe_of_a_later_folder_takes_the_name(mine: Path) -> None:
     found = {recipe.name: recipe.description for recipe in recipes(mine)}
-    assert list(found) == ["cnn", "linear", "mine", "mlp"]
+    assert list(found) == ["cnn", "distillation", "linear", "lora", "mine", "mlp", "transfer"]
     assert found["mlp"] == "Theirs, changed."
 
 
@@ -60,9 +60,12 @@ def test_a_known_recipe_is_let_through(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("mpl", "recipe=mpl: there is no such recipe. Did you mean 'mlp'? Recipes: cnn, linear, mlp;"),
+        (
+            "mpl",
+            "recipe=mpl: there is no such recipe. Did you mean 'mlp'? Recipes: cnn, distillation, linear, lora, mlp, transfer;",  # noqa: E501
+        ),
         ("mine", "recipe=mine: there is no such recipe."),
-        (None, "no recipe was given. Recipes: cnn, linear, mlp;"),
+        (None, "no recipe was given. Recipes: cnn, distillation, linear, lora, mlp, transfer;"),
         ("", "no recipe was given."),
     ],
 )

@@ -45,7 +45,7 @@ def test_timm_networks_have_as_many_outputs_as_classes():
     assert model(torch.rand(2, 1, 64, 64)).shape == (2, 5)
     with pytest.raises(ConfigError, match=r"model\.name=resnet10x: timm has no such network\. Did you mean 'resnet"):
         timm_model("resnet10x", 5)
-    with pytest.raises(ConfigError, match=r"model\.pretrained=true: weights come by weights\.source"):
+    with pytest.raises(ConfigError, match=r"model\.pretrained: weights come by weights\.source"):
         timm_model("resnet10t", 5, pretrained=True)
     with pytest.raises(ConfigError, match=r"model\.name=resnet10t: timm says TypeError"):
         timm_model("resnet10t", 5, deph=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainkit.config.checking.crosschecks import cross_findings
-from trainkit.config.checking.fields import Fields, at
+from trainkit.config.checking.fields import Fields, apply, at
 from trainkit.config.checking.secrets import MASKED, is_secret
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.origins import Origins
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 CHOSEN = ("model", "data", "objective", "optimizer")
 """Groups that no training goes without."""
+
+TRANSFER = {
+    "freeze": ("rules",),
+    "weights": ("source", "prefix", "rename", "by_position", "allow"),
+    "head": ("name", "outputs", "init", "dropout"),
+    "data": ("preprocessing",),
+}
+"""Keys that mean something to the checks of transfer learning, which import torch."""
+
+NOTHING: tuple[Any, ...] = (None, False, [], {}, "default")
+"""What they say where they mean nothing."""
 
 log = logging.getLogger("trainkit")
 
@@ -41,8 +53,13 @@ def check(composed: Composed) -> list[Finding]:
         from trainkit.config.targets.nodes import target_findings
         from trainkit.config.targets.trusted import Trusted
 
-        found += target_findings(plain, origins, Trusted.of(plain, [Path.cwd(), *composed.folders]))
+        trusted = Trusted.of(plain, [Path.cwd(), *composed.folders])
+        found += target_findings(without_auto(plain), origins, trusted)
     found += cross_findings(fields_of(composed, found), machine=deep)
+    if deep and _transfers(plain):
+        from trainkit.config.checking.transfer import transfer_findings
+
+        found += transfer_findings(fields_of(composed, found), trusted)
     return ordered(map(_masked, _one_a_place(found)))
 
 
@@ -79,7 +96,22 @@ def size_findings(composed: Composed, dataset: Dataset[Any]) -> list[Finding]:
     if fields.samples is not None:
         rest = 0 if fields.config["data"]["drop_last"] else fields.samples % size > 0
         fields.batches = (fields.samples // size + rest) or None  # none at all is told as such
-    return [finding for finding in cross_findings(fields, machine=False) if finding not in known]
+    found = cross_findings(fields, machine=False)
+    if _transfers(composed.plain):
+        from trainkit.config.checking.freezing import gate_findings
+
+        known += apply([gate_findings], fields_of(composed, []))
+        found += apply([gate_findings], fields)
+    return [finding for finding in found if finding not in known]
+
+
+def without_auto(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config in which no data set is given ``preprocessing: auto``, in whose place a run puts values."""
+    data = plain.get("data")
+    node = data.get("datasets") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(node, Mapping) or node.get("preprocessing") != "auto":
+        return plain
+    return {**plain, "data": {**data, "datasets": {**node, "preprocessing": None}}}
 
 
 def fields_of(composed: Composed, found: Sequence[Finding]) -> Fields:
@@ -94,8 +126,20 @@ def raw_of(composed: Composed) -> dict[str, Any]:
     return raw  # type: ignore[no-any-return]
 
 
+def _transfers(plain: Mapping[str, Any]) -> bool:
+    """Say whether a config freezes something, starts from weights, has a new head or prepares its images."""
+    options = [at(plain, f"{group}.{name}") for group, names in TRANSFER.items() for name in names]
+    return any(value not in NOTHING for value in options)
+
+
 def _is_covered(plain: Mapping[str, Any], path: str) -> bool:
-    """Say whether the schema alone judges a value; of a target it must know the arguments."""
+    """Say whether the schema alone judges a value; of a target it must know the arguments.
+
+    Plans, weights and heads are judged by the names of the network, too.
+    """
+    top, _, inner = path.partition(".")
+    if inner and re.split(r"[.\[]", inner)[0] in TRANSFER.get(top, ()) and at(plain, path) not in NOTHING:
+        return False
     if path.endswith("._target_"):
         return target_keys(str(at(plain, path))) is not None
     return covers(plain, path)

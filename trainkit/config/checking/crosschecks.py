@@ -57,7 +57,7 @@ def data_facts(fields: Fields) -> Iterator[Finding]:
 def head(fields: Fields) -> Iterator[Finding]:
     """Hold the number of the model's outputs against the classes or outputs of the data."""
     outputs, classes = fields.number("data.outputs"), fields.number("data.classes")
-    for path in (*WIDTHS, *_last_layer(fields)):
+    for path in _widths(fields):
         width = fields.number(path)
         wanted, key = (classes, "data.classes") if classes is not None else (outputs, "data.outputs")
         if width is None or wanted is None or width == wanted:
@@ -74,7 +74,7 @@ def head(fields: Fields) -> Iterator[Finding]:
 
 def widths(fields: Fields) -> Iterator[int]:
     """Yield the numbers of outputs that the config gives the model, where it has them in a usual place."""
-    for path in (*WIDTHS, *_last_layer(fields)):
+    for path in _widths(fields):
         if isinstance(width := at(fields.config, path), int):
             yield width
 
@@ -206,6 +206,13 @@ def without_effect(fields: Fields) -> Iterator[Finding]:
         if at(fields.config, place) is not None and fields.by_line(place) and fields.get(other) == value:
             message = f"has no effect while {other}={shown(value)}"
             yield fields.finding("no-effect", place, message, severity="warning", fix=f"{fix} gives it one")
+
+
+def _widths(fields: Fields) -> list[str]:
+    """Return the paths where the number of the model's outputs may stand: a new head has its own."""
+    if fields.get("head.outputs") is not None:
+        return ["head.outputs"]
+    return [*WIDTHS, *_last_layer(fields)]
 
 
 def _last_layer(fields: Fields) -> list[str]:

@@ -16,6 +16,7 @@ from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.suggestions import ALIKE, MAIN, Keys, is_there, nearest, value_at
 from trainkit.config.schema import keys as schema
 from trainkit.findings import Finding
+from trainkit.values import judged
 
 NAMED = ("callbacks", "loggers", "metrics")
 """Groups that hold named entries, of which there may be any number."""
@@ -105,11 +106,11 @@ class Setter:
         before = value_at(self.tree, path)
         if there and value == MISSING:
             self._put(parsed, path, value)
-        elif isinstance(value, dict) and isinstance(before, dict) and value:
+        elif isinstance(value, dict) and isinstance(before, dict) and value and not self._is_table(path, before):
             for key, inner in value.items():
                 self._set(parsed, f"{path}.{key}", inner)
         elif there and isinstance(before, dict) and not isinstance(value, dict | list) and value is not None:
-            if not (isinstance(value, str) and "${" in value):
+            if not (isinstance(value, str) and "${" in value) and not self._has_a_word(path, value):
                 self._whole_node(parsed, path, before)
             else:
                 self._put(parsed, path, value)
@@ -117,6 +118,16 @@ class Setter:
             if not there:
                 self.added.add(path)
             self._put(parsed, path, value)
+
+    def _is_table(self, path: str, before: Mapping[str, Any]) -> bool:
+        """Say whether a node is a table of the user's own names, which may have dots, and has none yet."""
+        key = schema.key_at(self.tree, path)
+        return not before and key is not None and schema.keys_of(self.tree, path) is None and "entries" not in key.rules
+
+    def _has_a_word(self, path: str, value: Any) -> bool:
+        """Say whether a node of keys may be a word instead, such as auto."""
+        key = schema.key_at(self.tree, path)
+        return key is not None and "within" in key.rules and judged(value, key.annotation, key.rules) is None
 
     def _put(self, parsed: Parsed, path: str, value: Any) -> None:
         try:

@@ -158,7 +158,7 @@ def misfit_of_role(found: Any, path: str, node: Mapping[str, Any]) -> tuple[str,
     if partial and path != "objective.loss":
         return f"gives a function, but {role.name} is wanted, {role.wanted}", PARTIAL.format(path)
     if kind is None or _suits(kind, role):
-        return _unfinished(kind, path)
+        return _unfinished(kind, path) if kind is not nn.Module or found is kind else ("", "")  # any module
     return f"{_is(found, kind)}; {role.name} must be {role.wanted}", _cure(path, kind)
 
 
