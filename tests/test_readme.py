@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,16 @@ import trainkit
 from trainkit.config.composing.compose import read_line
 
 README = Path(__file__).parent.parent / "README.md"
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+
+    def forward(self, x):
+        return x
+"""
 
 
 def console_lines() -> list[str]:
@@ -24,7 +36,14 @@ def console_lines() -> list[str]:
 @pytest.mark.parametrize("text", console_lines())
 def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs" / "model").mkdir(parents=True)
+    for name in ("configs", "my_project"):  # of `trainkit new`
+        shutil.copytree(README.parent / "template" / name, tmp_path / name)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_package.py").write_text(NET)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("my_package", "my_project")]:
+        monkeypatch.delitem(sys.modules, name)  # of another test's folder
+    (tmp_path / "runs" / "one" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "checkpoints" / "last.ckpt").touch()
     mine = re.search(r"```yaml\n(_target_: my_package.Net.*?)```", README.read_text(), re.DOTALL)
     assert mine is not None
     (tmp_path / "configs" / "model" / "net.yaml").write_text(mine[1])
@@ -33,7 +52,7 @@ def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pyte
     overrides = [re.sub(r",.*", "", o) if sweep else o for o in line.overrides]
     config = trainkit.compose(None, *overrides, config_dir=line.config_dir)
     assert config.model._target_
-    assert config.name == "mlp"
+    assert config.name == ("mine" if "recipe=mine" in text else "mlp")
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_a_share_is_at_most_one(name):
     [
         ({"max_time": "soon"}, "must be a time such as 90s"),
         ({"max_time": "10ep"}, "must be a time such as 90s"),
-        ({"max_time": 30}, "must be a time .* Write 30min or 30h"),
+        ({"max_time": 30}, "must be a time .* Write 30s, 30min or 30h"),
         ({"val_check_interval": "often"}, "or a duration in epochs or steps, such as 2ep or 500st"),
         ({"val_check_interval": "10min"}, "or a duration in epochs or steps"),
         ({"val_check_interval": "3epochs"}, "Did you mean '3ep'"),

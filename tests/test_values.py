@@ -343,7 +343,7 @@ def test_rules_are_held(value, annotation, rules, told):
         ("10m", str, {"form": STEPS}, "wrong-type", ""),
         (500, str, {"form": DURATION}, "wrong-type", "Write 500ep or 500st."),
         (True, str, {"form": DURATION}, "wrong-type", YES_AND_NO),
-        (30, str | None, {"form": TIME}, "wrong-type", "Write 30min or 30h."),
+        (30, str | None, {"form": TIME}, "wrong-type", "Write 30s, 30min or 30h."),
         ("None", str | None, {"form": TIME}, "wrong-type", "Write null."),
         ("soon", str, {"form": DURATION}, "wrong-type", ""),
     ],

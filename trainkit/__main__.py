@@ -89,8 +89,11 @@ def _run(arguments: list[str], config_dir: str | os.PathLike[str] | None = None)
         if debug:
             traceback.print_exc()
         else:
+            from trainkit.config.checking.masking import told_without_secrets
+
             known = isinstance(error, ConfigError | TrainingError)
-            print(f"trainkit: {_brief(str(error)) if known else _told(error)}", file=sys.stderr)
+            text = told_without_secrets(error, str(error) if known else _told(error), arguments)
+            print(f"trainkit: {_brief(text) if known else text}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
 
 

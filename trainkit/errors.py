@@ -90,7 +90,7 @@ for _word, _others in OTHER_NAMES.items():
 
 def closest(word: str, choices: Collection[str], cutoff: float = 0.6) -> str:
     """Return ``" Did you mean 'X'?"`` for the choice that ``word`` most likely stands for, or an empty string."""
-    matches = nearest(word, choices, cutoff)
+    matches = nearest(word, [choice for choice in choices if choice != word], cutoff)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 

@@ -38,7 +38,7 @@ def _as_duration(value: Any, units: tuple[str, ...]) -> str:
         return ""
     number, word = match[1], match[2].lower()
     if not word:
-        return f"Write {' or '.join(number + unit for unit in (('ep', 'st') if 'st' in units else ('min', 'h')))}."
+        return f"Write {f'{number}ep or {number}st' if 'st' in units else f'{number}s, {number}min or {number}h'}."
     starts = {"e": "ep", "st": "st", "ba": "st", "it": "st", "m": "min", "h": "h", "s": "s", "d": "d"}
     unit = next((unit for start, unit in starts.items() if word.startswith(start)), None)
     return f"Did you mean {number + unit!r}?" if unit and _is_duration(number + unit, units) else ""

@@ -23,9 +23,6 @@ def splits():
 """
 
 
-REST = ("~data.datasets.fractions", "~data.datasets.split_seed", "~data.datasets.augment")
-
-
 def test_a_sound_config_says_so_and_starts_nothing(line, tmp_path: Path) -> None:
     answer = line("check", "recipe=mlp")
     assert (answer.code, answer.out.splitlines(), answer.err) == (0, ["no mistakes found"], "")
@@ -101,7 +98,7 @@ def test_code_of_ones_own_is_not_called(line, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "own_data_of_check.py").write_text(OWN_DATA)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    answer = line("check", "recipe=mlp", "data.datasets._target_=own_data_of_check.splits", *REST)
+    answer = line("check", "recipe=mlp", "data.datasets._target_=own_data_of_check.splits")
     assert answer.code == 0, answer.out
     assert "not looked at: own_data_of_check.splits is called when a run starts" in answer.out
 
@@ -123,9 +120,50 @@ def test_a_stored_run_is_checked_by_its_own_config(line, finished: Path) -> None
 
 
 def test_flags_of_other_commands_are_refused(line) -> None:
-    answer = line("check", "recipe=mlp", "--multirun", "seed=1,2")
+    answer = line("check", "recipe=mlp", "--info")
     assert answer.code == 2
-    assert "--multirun" in answer.out + answer.err
+    assert "--info" in answer.out + answer.err
+
+
+def test_every_value_of_a_sweep_is_checked(line, tmp_path: Path) -> None:
+    answer = line("check", "recipe=mlp", "seed=1,x", "trainer.max_epochs=3,4,y", "-m")
+    assert answer.code == 2
+    assert "seed=x: must be" in answer.out
+    assert "trainer.max_epochs=y: must be" in answer.out
+    assert answer.out.splitlines()[-1] == "2 errors"
+    assert line("check", "recipe=mlp", "seed=1,2", "--multirun").out == "no mistakes found\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+SECRET = "hunter22hunter"
+OWN = """
+class Made:
+    def __init__(self, every: int = 1, api_key: str = "") -> None: ...
+"""
+
+
+@pytest.mark.parametrize("command", [("check",), ("check", "--json"), ("check", "-m"), ()], ids=" ".join)
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+loggers.w={_target_:own_of_secrets.Missing,api_key:SECRET}",
+        "+callbacks.x={_target_:own_of_secrets.Made,every:x,api_key:SECRET}",
+        "+loggers.wandb={_target_:wandb.Logger,api_key:SECRET}",
+        "+loggers.wandb={_target_:wandb.Logger,settings:{tokens:{password:'SECRET'}}}",
+        "model={_target_:a.B,,password:SECRET",
+        "trainer.password=SECRET",
+        "--api-key=SECRET",
+    ],
+)
+def test_no_message_tells_a_secret(
+    line, command: tuple[str, ...], override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_of_secrets.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = line(*command, "recipe=mlp", override.replace("SECRET", SECRET), "seed=x")
+    assert answer.code == 2
+    assert SECRET not in answer.out + answer.err
+    assert "***" in answer.out + answer.err
 
 
 def test_each_finding_is_one_line_whatever_is_in_it() -> None:

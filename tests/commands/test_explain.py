@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trainkit.commands.help.key import documented, known_paths
+from trainkit.commands.help.key import FACTS, documented, known_paths
 from trainkit.commands.help.outline import has, outline
 from trainkit.config.composing.compose import composed
 from trainkit.config.composing.recipes import groups, options, recipes
@@ -93,7 +93,8 @@ def test_a_key_has_doc_type_choices_and_default(explained) -> None:
         ("trainer.fast_dev_run recipe=mlp debug=fast", "true", "configs/debug/fast.yaml:", "false"),
         ("seed recipe=mlp", "0", "configs/config.yaml:", "0"),
         ("model.in_features recipe=mlp", "64", "configs/model/mlp.yaml:", "${data.features}"),
-        ("data.datasets recipe=mlp", "", "configs/data/digits.yaml:", ""),
+        ("data.datasets recipe=mlp", "digits", "configs/data/digits.yaml:", ""),
+        ("data.augment recipe=cnn", "RandomAffine", "configs/recipe/cnn.yaml:", "null"),
     ],
 )
 def test_with_a_recipe_it_has_its_value_and_what_set_it(
@@ -130,12 +131,43 @@ def test_the_example_of_every_key_is_right(line, path: str) -> None:
     found = json.loads(line("help", path, "--json").out)
     assert found["path"] == path
     assert found["doc"], f"{path} has no doc"
-    if not found["example"] or found["example"].endswith("=VALUE"):
+    assert "VALUE" not in found["example"]
+    if not found["example"]:
         return
     words = shlex.split(found["example"])[3:]
     made = outline(words).config  # which test_outline.py holds against what Hydra composes
     assert has(made, path)
     assert not [str(finding) for finding in schema_findings(made) if finding.place.startswith(path)]
+
+
+@pytest.mark.parametrize(
+    ("words", "tail"),
+    [
+        ("optimizer.lr recipe=mlp", "optimizer.lr=0.003"),
+        ("optimizer.betas", "'optimizer.betas=[0.9,0.998]'"),
+        ("data.batch_size", "data.batch_size=128"),
+        ("data.augment recipe=cnn", "data.augment=null"),
+        ("seed", "seed=1"),
+    ],
+)
+def test_an_example_is_a_neighbour_of_what_is_there(explained, words: str, tail: str) -> None:
+    assert explained(*words.split())["example"].endswith(f" {tail}")
+
+
+def test_what_the_data_are_is_no_example() -> None:
+    assert not {path for path in FACTS if path not in EXAMPLES}
+
+
+def test_help_tells_no_secret_and_reads_an_override_as_it_is_meant(line) -> None:
+    entry = "+loggers.w={_target_:own.parts.Logger,every:3,api_key:hunter22hunter,url:'http://a:b'}"
+    for topic in (("loggers",), ("loggers.w",), ("loggers.w", "--json")):
+        answer = line("help", *topic, entry)
+        assert "hunter22" not in answer.out + answer.err
+        assert "every:" not in answer.out
+    assert re.search(r"loggers\.w\.every +\[default 3\]", line("help", "loggers", entry).out)
+    short = "+loggers.w={_target_:trainkit.loggers.TensorBoard,folder:a,api_key:zq}"
+    for topic in ("loggers", "loggers.w", "loggers.w.api_key"):
+        assert "zq" not in line("help", topic, short).out
 
 
 def test_most_keys_have_an_example() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainkit.commands.masking import is_secret, masked, masked_override, masked_text
+from trainkit.config.checking.masking import is_secret, masked, masked_override, masked_text
 
 SECRET = ["token", "hf_token", "api_key", "apiKey", "WANDB_API_KEY", "mytoken", "password", "db.passwd", "private_key"]
 PLAIN = ["lr", "keys", "max_tokens", "tokenizer", "pad_token", "keyboard", "token.lr", "n_tokens", "", "3", "passes"]

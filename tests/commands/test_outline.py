@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from trainkit.commands.help.outline import at, comments_in, described_groups, file_of, has, head, outline
+from trainkit.commands.help.outline import comments_in, described_groups, file_of, has, head, outline
+from trainkit.config.checking.fields import at
 from trainkit.config.composing.compose import composed
 from trainkit.config.composing.recipes import folder, groups, options, recipes
 

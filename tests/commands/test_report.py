@@ -80,14 +80,14 @@ def test_programs_are_named_as_this_shell_finds_them(monkeypatch: pytest.MonkeyP
 
 def test_the_command_to_resume_goes_on_for_longer(answer, line) -> None:
     words = shlex.split(rows(answer.out)["resume"])
-    onward = line(*words[3:], "trainer.max_epochs=4")
+    onward = line(*[word.replace("max_epochs=2", "max_epochs=4") for word in words[3:]])
     assert onward.code == 0
     assert "resumed from my run/checkpoints/step-00000034.ckpt at step 34" in onward.out
     assert re.findall(r"^epoch (\d)/4 ", onward.out, re.MULTILINE) == ["3", "4"]
     summary = json.loads(Path("my run/summary.json").read_text())
     assert (summary["status"], summary["epochs"], summary["steps"]) == ("completed", 4, 68)
     again = shlex.split(rows(onward.out)["resume"])
-    assert [word for word in again if word.startswith(("run_dir", "resume"))] == ["run_dir=my run", "resume=auto"]
+    assert [word for word in again if word.startswith(("run_dir", "resume"))] == ['run_dir="my run"', "resume=auto"]
     assert line(*again[3:]).code == 0
 
 
@@ -164,3 +164,12 @@ def test_looking_at_the_model_leaves_it_as_it_was() -> None:
     assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["prüf ung", "a=b", "o,p [1] it's", "x{y}"])
+def test_the_last_lines_work_as_they_are_pasted(name: str, line) -> None:
+    answer = line("recipe=linear", "trainer.max_epochs=1", f'name="{name}"')
+    assert answer.code == 0, answer.err
+    for row in ("evaluate", "resume"):
+        pasted = line(*shlex.split(rows(answer.out)[row])[3:])
+        assert pasted.code == 0, pasted.err

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import trainkit
+from trainkit.__main__ import _run
 from trainkit.commands.training import flatten
 from trainkit.config.build import Parts, build_evaluator, build_parts
 from trainkit.data import Loader
@@ -416,3 +417,70 @@ def test_a_test_that_fails_is_not_told_as_completed(tmp_path: Path, monkeypatch,
         trainkit.run("mlp", "trainer.max_steps=1", f"run_dir={tmp_path / 'run'}")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["status"], summary["steps"]) == (status, 1)
+
+
+OWN_METRIC = """
+class Acc:
+    def __init__(self) -> None:
+        self.reset()
+
+    def update(self, predictions, targets) -> None:
+        self.right += (predictions.argmax(1) == targets).sum().item()
+
+    def compute(self) -> float:
+        return float(self.right)
+
+    def reset(self) -> None:
+        self.right = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["+metrics.acc={_target_:own_metric_of_train.Acc}", "monitor.metric=val/accuracy", "monitor.mode=max"],
+            "monitor.metric=val/accuracy: the run logs val/acc, val/loss",
+        ),
+        (
+            ["objective.loss={_target_:torch.nn.BCEWithLogitsLoss}", "data.classes=null", "data.outputs=10"],
+            "objective=classification suits class labels",
+        ),
+        (
+            ["model={_target_:torch.nn.Conv2d,in_channels:3,out_channels:10,kernel_size:3}"],
+            "does not take the data's batches, float32 of shape (64, 1, 8, 8)",
+        ),
+    ],
+)
+def test_what_does_not_suit_the_first_batch_is_refused_before_anything_is_written(
+    overrides: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "own_metric_of_train.py").write_text(OWN_METRIC)
+    monkeypatch.syspath_prepend(str(code))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert _run(["recipe=mlp", "trusted_packages=[own_metric_of_train]", *overrides]) == 2
+    assert said in capsys.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
+def test_the_banner_tells_a_change_by_the_key_that_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run(["recipe=mlp", "data.split_seed=3", "trainer.fast_dev_run=true"]) == 0
+    told = capsys.readouterr().out
+    assert "data.split_seed=3 (" in told
+    assert "data.datasets.split_seed" not in told
+
+
+def test_the_config_is_shown_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _run(["recipe=mlp", "+loggers.w={_target_:own.Logger,api_key:hunter22}", "--cfg", "job"]) == 0
+    told = capsys.readouterr()
+    assert "api_key: ***" in told.out
+    assert "hunter22" not in told.out + told.err

@@ -20,7 +20,8 @@ from trainkit.callbacks.digests import attributes, digest, digests, sample_diges
 from trainkit.callbacks.recorder import Recorder, append, is_of_the_clock, read_journal
 from trainkit.checkpoint import Store
 from trainkit.commands.comparison import compare, records
-from trainkit.commands.verify_resume import KINDS, _quoted, plan
+from trainkit.commands.run_dir import quoted
+from trainkit.commands.verify_resume import KINDS, plan
 
 pytestmark = pytest.mark.slow
 
@@ -527,7 +528,7 @@ def test_the_plan_is_that_of_its_seed_and_fits_the_run() -> None:
 def test_any_folder_can_be_given_to_hydra(text: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    (override,) = OverridesParser.create().parse_overrides([f"key={_quoted(text)}"])
+    (override,) = OverridesParser.create().parse_overrides([f"key={quoted(text)}"])
     assert override.value() == text
 
 

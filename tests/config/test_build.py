@@ -334,6 +334,15 @@ def unchecked(changes: dict[str, Any], recipe: str = "mlp") -> DictConfig:
         ({"head": {"outputs": 0}}, "head.outputs=0: must be a whole number, at least 1"),
         ({"weights": {"source": "nowhere.pt"}}, "weights.source=nowhere.pt: no such file or folder"),
         ({"data.preprocessing": "auto"}, "data.preprocessing=auto: the function at data.datasets takes none"),
+        ({"seed": ...}, "seed: must be given; trainkit.compose(RECIPE)"),
+        *[({path: ...}, f"{path}: must be given") for path in ("data.batch_size", "data.shuffle", "data.drop_last")],
+        *[({path: ...}, f"{path}: must be given") for path in ("data.val_batch_size", "data.datasets", "penalty.l1")],
+        *[({path: ...}, f"{path}: must be given") for path in ("monitor.metric", "monitor.mode", "penalty.l2")],
+        *[({path: ...}, f"{path}: must be given") for path in ("monitor", "penalty", "parameter_groups", "trainer")],
+        ({"data": ...}, "data: nothing chosen"),
+        ({"monitor": None}, "monitor: must be a mapping, not None"),
+        ({"data": "mnist"}, "data: must be a mapping, not 'mnist'"),
+        *[({path: ...}, "") for path in ("run_dir", "resume", "name", "data.num_workers", "data.pin_memory")],
         ({"trainer.precision": "fp8"}, "trainer.precision=fp8: must be "),
         ({"trainer.max_epochs": "ten"}, "trainer.max_epochs=ten: must be "),
         ({"trainer.device": "cuda:99"}, "trainer.device=cuda:99: not on this machine, which has cpu"),
@@ -344,7 +353,8 @@ def unchecked(changes: dict[str, Any], recipe: str = "mlp") -> DictConfig:
 def test_what_cannot_be_built_is_told_by_its_key(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
     """Here nothing was checked before, as when Python code builds a config of its own."""
     if not told:
-        build_parts(unchecked(changes))
+        parts = build_parts(unchecked(changes))
+        assert next(parts.model.parameters(), None) is None or build_trainer(parts)
         return
     with pytest.raises(ConfigError) as error:
         build_trainer(build_parts(unchecked(changes), tmp_path))

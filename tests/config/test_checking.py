@@ -85,11 +85,11 @@ def test_an_unsound_config_raises_all_its_errors_and_a_sound_one_logs_its_warnin
     assert "2 mistakes in the config" in str(caught.value)
     assert {f.place for f in caught.value.findings} == {"trainer.max_epochs", "seed"}
     assert isinstance(caught.value, ConfigError)
-    odd = composed(["recipe=mlp", "monitor.metric=val/accuracy"])
+    odd = composed(["recipe=mlp", "trainer.gradient_clip_algorithm=value"])
     with caplog.at_level(logging.WARNING, "trainkit"):
         config = require_sound(odd)
-    assert config.monitor.metric == "val/accuracy"
-    assert ["monitor.mode=max" in record.getMessage() for record in caplog.records] == [True]
+    assert config.trainer.gradient_clip_algorithm == "value"
+    assert ["has no effect" in record.getMessage() for record in caplog.records] == [True]
     assert [f.severity for f in sound(odd)] == ["warning"]
 
 
@@ -151,3 +151,32 @@ def test_a_secret_is_not_told() -> None:
 def test_findings_become_json() -> None:
     (finding,) = checked("trainer.max_epochs=ten")
     assert json.loads(json.dumps(finding.as_dict()))["place"] == "trainer.max_epochs"
+
+
+MINE = """# @package _global_
+# mine
+defaults:
+  - override /model: mlp
+  - override /data: digits
+  - override /objective: classification
+  - override /optimizer: adamw
+name: mine
+optimizer:
+  lrr: 1e-2
+  weight_decay: heavy
+trainer:
+  max_epoch: ten
+"""
+
+
+def test_plain_slips_of_a_file_are_all_told_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "mine.yaml").write_text(MINE)
+    code = (
+        "import sys\nfrom trainkit.config.checking.check import check\n"
+        "from trainkit.config.composing.compose import composed\n"
+        f"found = check(composed(['recipe=mine'], config_dir={str(tmp_path)!r}))\n"
+        "print(sorted(f.place for f in found), 'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "['optimizer.lrr', 'optimizer.weight_decay', 'trainer.max_epoch'] False"

@@ -15,6 +15,7 @@ from omegaconf import MISSING, OmegaConf
 import trainkit
 from trainkit.config.composing.compose import adopt, compose, composed, is_plain_name, plain, read_line, to_yaml
 from trainkit.config.composing.recipes import folder
+from trainkit.config.composing.suggestions import value_at
 from trainkit.errors import ConfigError
 
 DOWNLOADED = ("data=mnist", "data=fashion_mnist", "data=cifar10")
@@ -530,3 +531,164 @@ def test_composing_imports_no_torch() -> None:
 def test_a_name_is_a_plain_one(name: str) -> None:
     assert not is_plain_name(name)
     assert is_plain_name("my run-2")
+
+
+CROP = "{_target_:torchvision.transforms.v2.RandomCrop,size:8}"
+EXPONENTIAL = "{_target_:torch.optim.lr_scheduler.ExponentialLR,gamma:0.9}"
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "expected"),
+    [
+        (["recipe=cnn", "~data.augment", f"+data.augment=[{CROP}]"], "data.augment.0.size", 8),
+        (["recipe=cnn", f"data.augment=[{CROP}]"], "data.augment.0.size", 8),
+        (["recipe=mlp", "~schedule.scheduler", f"+schedule.scheduler={EXPONENTIAL}"], "schedule.scheduler.gamma", 0.9),
+        (["recipe=mlp", "~objective.loss", "+objective.loss={_target_:torch.nn.NLLLoss}"], "objective.loss", None),
+        (["recipe=mlp", "~model.hidden", "+model.hidden=[3]"], "model.hidden", [3]),
+        (["recipe=mlp", "optimizer={_target_:torch.optim.SGD,lr:0.1}"], "optimizer", None),
+        (["recipe=mlp", f"schedule={{interval:epoch,scheduler:{EXPONENTIAL}}}"], "schedule.interval", "epoch"),
+        (["recipe=mlp", "model={_target_:torchvision.models.resnet18,num_classes:10}"], "model.num_classes", 10),
+        (["recipe=mlp", "optimizer={_target_:torch.optim.AdamW,lr:0.1}"], "optimizer.betas", [0.9, 0.999]),
+    ],
+)
+def test_a_node_is_replaced(words: list[str], path: str, expected: Any) -> None:
+    found = composed(words)
+    assert found.findings == []
+    value = value_at(found.plain, path)
+    if expected is not None:
+        assert value == expected
+    text = str(found.plain)
+    for given, gone in (
+        ("ExponentialLR", "T_max"),
+        ("NLLLoss", "label_smoothing"),
+        ("SGD", "betas"),
+        ("resnet", "hidden"),
+    ):
+        assert not (given in text and gone in text)
+
+
+@pytest.mark.parametrize("target", ["torch.optim.SGD", "torch.optim.Adagrad"])
+def test_another_target_alone_drops_what_trainkits_files_gave_to_the_former(target: str) -> None:
+    optimizer = composed(["recipe=mlp", f"optimizer._target_={target}"]).plain["optimizer"]
+    assert "betas" not in optimizer
+    assert (optimizer["lr"], optimizer["weight_decay"]) == (0.01, 0.1)
+    kept = composed(["recipe=mlp", "optimizer.betas=[0.5,0.6]", f"optimizer._target_={target}"]).plain["optimizer"]
+    assert kept["betas"] == [0.5, 0.6]  # a person's own, which the signature refuses
+
+
+def test_another_target_in_a_recipe_drops_what_files_before_it_set(tmp_path: Path) -> None:
+    text = f"{HEAD}defaults: [mlp, _self_]\noptimizer: {{_target_: torch.optim.SGD, lr: 0.1}}\n"
+    found = composed(["recipe=x", "optimizer.momentum=0.5"], write(tmp_path, recipe__x=text))
+    assert (found.findings, found.plain["optimizer"]) == (
+        [],
+        {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.5},
+    )
+    same = text.replace("SGD", "AdamW")
+    kept = composed(["recipe=x"], write(tmp_path, recipe__x=same)).plain["optimizer"]
+    assert (kept["lr"], kept["weight_decay"]) == (0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("run_dir", "resume", "seed", "name", "monitor", "penalty", "parameter_groups", "data.num_workers"),
+        *("data.timeout", "objective.loss", "model.hidden", "monitor.mode"),
+    ],
+)
+def test_what_a_run_needs_cannot_be_left_out(path: str) -> None:
+    (finding,) = composed(["recipe=mlp", f"~{path}"]).findings
+    assert str(finding).startswith(f"~{path}: cannot be left out. Give it another value")
+
+
+@pytest.mark.parametrize("group", ["averaging", "loggers", "callbacks", "schedule", "checkpoint", "metrics", "debug"])
+def test_null_leaves_a_group_out(group: str, tmp_path: Path) -> None:
+    found = composed(["recipe=mlp", f"{group}=null"])
+    assert (found.findings, found.choices[group], found.plain.get(group)) == ([], None, None)
+    text = f"{HEAD}defaults:\n  - mlp\n  - override /{group}: null\n  - _self_\n"
+    found = composed(["recipe=x"], write(tmp_path, recipe__x=text))
+    assert (found.findings, found.choices[group], found.plain.get(group)) == ([], None, None)
+
+
+def test_a_recipe_may_choose_a_debugging_and_the_line_another(tmp_path: Path) -> None:
+    write(tmp_path, recipe__x=f"{HEAD}defaults:\n  - mlp\n  - override /debug: fast\n")
+    assert composed(["recipe=x"], tmp_path).require().trainer.fast_dev_run is True
+    for given in ("debug=null", "~debug", "debug=limit"):
+        for words in (["recipe=x", given], [given, "recipe=x"]):
+            found = composed(words, tmp_path)
+            assert (found.findings, found.config.trainer.fast_dev_run) == ([], False)
+    assert composed(["recipe=mlp", "~debug"]).findings == []
+
+
+def test_slips_of_a_defaults_list_are_told_with_their_cure_beside_all_else(tmp_path: Path) -> None:
+    text = f"{HEAD}defaults:\n  - recipe/mlp\n  - optimizer: sgd\n  - override schedule: step\n"
+    text += "  - override /modle: cnn\n  - override /debug: fst\ntrainr: {a: 1}\n"
+    write(tmp_path, recipe__x=text)
+    for given, folder_ in (("recipe=x", tmp_path), (f"recipe={tmp_path}/recipe/x.yaml", None)):
+        told = [str(finding) for finding in composed([given, "lr=3"], folder_).findings]
+        for line, cure in [
+            (3, "Write: - /recipe/mlp"),
+            (4, "Write: - override /optimizer: sgd"),
+            (5, "Write: - override /schedule: step"),
+            (6, "Did you mean 'override /model'?"),
+            (7, "Did you mean 'fast'?"),
+            (8, "Did you mean 'trainer'?"),
+        ]:
+            assert any(f"x.yaml:{line})" in text and cure in text for text in told), (line, told)
+        assert told[-1].startswith("lr=3")
+        assert len(told) == 7
+
+
+def test_a_list_over_a_mapping_in_yaml_is_told_in_plain_words(tmp_path: Path) -> None:
+    text = f"{HEAD}defaults: [cnn, _self_]\ndata:\n  augment: [{{_target_: mine.Crop}}]\n"
+    (finding,) = composed(["recipe=x"], write(tmp_path, recipe__x=text)).findings
+    assert re.match(r"data\.augment: is a list in one file and a mapping in another.*x\.yaml:4", str(finding))
+    assert "'data.augment=[...]'" in str(finding)
+
+
+def test_the_project_of_a_recipe_by_path_holds_what_lies_beside_its_config_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "my-project" / "configs", recipe__mine="defaults: [mlp]\n") / "recipe" / "mine.yaml"
+    assert tmp_path / "my-project" in composed([f"recipe={path}"]).folders
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "hydra.searchpath=[file://configs]",
+            "names config folders, which are given by a flag here. Write --config-dir",
+        ),
+        ("hydra.sweeper.params={optimizer.lr:'0.1,0.2'}", "Write such as: -m optimizer.lr=0.1,0.2"),
+        ("hydra.bogus=1", "hydra.bogus: there is no such key of Hydra's. Keys: "),
+        ("hydra.swep.dir=x", "hydra.swep.dir: there is no such key of Hydra's. Did you mean 'hydra.sweep.dir'?"),
+        ("optimizer@foo=sgd", "optimizer@foo: nothing was chosen to go there. Write optimizer=OPTION"),
+        ("name=${hydra:job.num}", "name=${hydra:job.num}: has a value in the jobs of a sweep alone. Add -m"),
+        ("callbacks.progres.x=1", "Did you mean 'callbacks.progress.x'?"),
+        ("loggers.tensorbord.y=1", "Did you mean 'loggers.tensorboard.y'?"),
+        ("+optimizer._partial=true", "Did you mean 'optimizer._partial_'?"),
+        ("+model.__target__=x", "Did you mean 'model._target_'?"),
+    ],
+)
+def test_the_cure_of_a_slip_is_plain(word: str, told: str) -> None:
+    (finding,) = composed(["recipe=mlp", word]).findings
+    assert told in str(finding)
+
+
+def test_what_hydra_and_its_grammar_allow_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert composed(["recipe=mlp", "optimizer@optimizer=sgd"]).require().optimizer._target_ == "torch.optim.SGD"
+    for word, path, value in [
+        ("run_dir=~/x", "run_dir", "/home/me/x"),
+        ("resume=weights:~/x", "resume", "weights:/home/me/x"),
+        ("data.folder=~/x", "data.folder", "/home/me/x"),
+        ("run_dir=runs/a=b (1) x", "run_dir", "runs/a=b (1) x"),
+        ("run_dir=a~b", "run_dir", "a~b"),
+    ]:
+        found = composed(["recipe=mlp", word])
+        assert (found.findings, value_at(found.plain, path)) == ([], value)
+
+
+def test_a_recipe_of_trainkits_with_a_suffix_is_that_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlq.yaml").write_text("seed: 1\n")
+    (finding,) = composed(["recipe=mlp.yaml"]).findings
+    assert "Did you mean 'recipe=mlp'?" in str(finding)

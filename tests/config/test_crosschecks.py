@@ -147,7 +147,7 @@ MAX = {"monitor.mode": "max"}
         (REGRESSION, "rmse", "val/rmse"),
         (REGRESSION, "val/accuracy", None),
         (F1, "val/F1", "val/f1"),
-        (F1, "val/recall", "metrics.classification.names=[accuracy, recall]"),
+        (F1, "val/recall", "metrics.classification.names=[accuracy,f1,recall]"),
         (OWN_METRIC, "mine", "val/mine"),
         (OWN_OBJECTIVE, "val-loss", "val/loss"),
         (OTHER_LOSS, "val/accuracy", None),
@@ -169,7 +169,7 @@ def test_a_metric_that_the_run_will_not_log(changes: dict[str, Any], metric: str
         ({}, "train/gradient_norm"),
         (REGRESSION, "val/mae"),
         (REGRESSION | MAX, "val/r2"),
-        (BINARY | MAX, "val/accuracy"),
+        (BINARY | MAX | {"data.classes": None, "data.outputs": 1, "model.out_features": 1}, "val/accuracy"),
         (F1 | MAX, "val/f1"),
         (OWN_METRIC, "val/mine"),
         (OWN_METRIC, "val/whatever_it_returns"),
@@ -211,7 +211,7 @@ def test_a_callbacks_monitor_is_held_against_the_validation_alone() -> None:
     ],
 )
 def test_a_metric_that_is_to_become_worse(metric: str, mode: str, told: bool) -> None:
-    expected = [("mode-conflict", "warning", "monitor.mode")] if told else []
+    expected = [("mode-conflict", "error", "monitor.mode")] if told else []
     assert rules({"monitor.metric": metric, "monitor.mode": mode}) == expected
 
 
@@ -437,7 +437,7 @@ def test_the_models_outputs_are_held_against_the_data() -> None:
     assert (finding.severity, finding.fix) == ("error", "model.out_features=10")
     assert rules({"model.out_features": 12}) == [("unfit-head", "warning", "model.out_features")]
     assert rules(REGRESSION | {"model.out_features": 2}) == [("unfit-head", "error", "model.out_features")]
-    resnet = {"model": {"_target_": "torchvision.models.resnet18", "num_classes": 1000}}
+    resnet = {"model": {"_target_": "torchvision.models.resnet18", "num_classes": 1000}, "data.channels": 3}
     assert only(resnet).place == "model.num_classes"
     head = {"model": {"_target_": "mine.Net", "head": {"_target_": "torch.nn.Linear", "out_features": 3}}}
     assert only(head).place == "model.head.out_features"
@@ -447,6 +447,31 @@ def test_the_models_outputs_are_held_against_the_data() -> None:
     assert only(layers).value == "9"
     for silent in (OWN_OBJECTIVE, OWN_LOSS, {"data.classes": None, "data.outputs": None}):
         assert found(silent | {"model.out_features": 5}) == []
+
+
+def test_what_the_model_takes_is_held_against_the_data() -> None:
+    resnet = {"model": {"_target_": "torchvision.models.resnet18", "num_classes": 10}}
+    finding = only(resnet)
+    assert (finding.rule, finding.place) == ("unfit-input", "model._target_")
+    assert "1 (data.channels)" in finding.message
+    assert found(resnet | {"data.channels": 3}) == found(resnet | {"data.channels": None}) == []
+    finding = only({"model.in_features": 63})
+    assert (finding.rule, finding.place, finding.fix) == ("unfit-input", "model.in_features", "model.in_features=64")
+    assert found({"model._target_": "mine.Net", "model.in_features": 63}) == []
+
+
+def test_a_loss_of_yes_or_no_on_class_labels() -> None:
+    finding = only(BINARY)
+    assert (finding.place, finding.fix) == ("objective", "objective=classification suits them")
+    assert "data.classes=10" in finding.message
+
+
+def test_the_entry_that_is_there_is_told_to_log_more() -> None:
+    entry = {"metrics": {"acc": {"_target_": "trainkit.metrics.Classification", "names": ["accuracy"]}}}
+    assert "metrics.acc.names=[accuracy,f1] would" in only(entry | MAX | {"monitor.metric": "val/f1"}).fix
+    assert "metrics=classification" not in only(entry | MAX | {"monitor.metric": "val/f1"}).fix
+    none = {"metrics": {"acc": {"_target_": "trainkit.metrics.Classification", "names": ["f1"]}}}
+    assert "metrics.acc.names=[f1,accuracy] would" in only(none | MAX | {"monitor.metric": "val/accuracy"}).fix
 
 
 def test_an_objective_that_does_not_suit_the_data() -> None:

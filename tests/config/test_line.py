@@ -134,3 +134,39 @@ def test_reading_a_line_imports_neither_torch_nor_hydra() -> None:
     code = "import sys; from trainkit.config.composing.line import read_line; read_line(['a']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "hydra", "omegaconf"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("seed=1 -r", "-r: no such flag; a run needs none"),
+        ("seed=1 --verbose", "--verbose: no such flag; --traceback shows an error's frames"),
+        ("seed=1 --json", "--json: no such flag; the commands check, help and recipes take it"),
+        ("seed=1 --hydra-help", "--hydra-help: no such flag; --help lists what there is"),
+    ],
+)
+def test_what_nobody_can_guess_is_refused(words: str, told: str) -> None:
+    line = read_line(words.split())
+    assert [str(finding) for finding in line.findings] == [told]
+    assert line.slips == []
+
+
+@pytest.mark.parametrize("words", ["recipe=mlp recipe=cnn", "seed=1 ++seed=2"])
+def test_a_key_that_is_given_twice_is_warned_of_and_the_last_one_counts(words: str) -> None:
+    line = read_line(words.split())
+    first, last = words.split()
+    key = first.partition("=")[0]
+    told = f"{key}: is given twice, as {first} and {last}; the last one counts"
+    assert [(finding.severity, str(finding)) for finding in line.findings] == [("warning", told)]
+    line.require()
+
+
+@pytest.mark.parametrize(
+    "words", ["seed=1 seed=1", "seed=1 seed=2 -m", "optimizer=sgd optimizer={lr:1}", "~model.hidden +model.hidden=[3]"]
+)
+def test_a_key_may_stand_twice_where_nothing_is_in_doubt(words: str) -> None:
+    assert read_line(words.split()).findings == []
+
+
+def test_a_gpu_is_asked_for_by_a_key() -> None:
+    assert [slip.cure for slip in read_line(["recipe=mlp", "--gpu"]).slips] == ["trainer.device=cuda"]

@@ -110,3 +110,14 @@ def test_an_origin_reads_as_a_person_would_say_it() -> None:
     assert str(Origin(override="a=1")) == "override a=1"
     assert Origin(override="a=1").name is None
     assert str(Origin()) == ""
+
+
+def test_what_was_set_for_a_former_target_is_replaced_but_for_what_is_set_anew(tmp_path: Path) -> None:
+    origins = Origins()
+    for name, text in {
+        "a": "_target_: mine.A\nlr: 1\ninner: {_target_: mine.I, x: 1, y: 2}\n",
+        "b": "_target_: mine.B\nlr: 2\ninner: {x: 3}\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+        origins.read(tmp_path / f"{name}.yaml", "node")
+    assert origins.replaced == {"node.inner._target_", "node.inner.y"}

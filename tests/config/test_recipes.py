@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainkit.config.composing.recipes import folder, options, recipes, require_recipe
-from trainkit.errors import ConfigError
+from trainkit.config.composing.recipes import folder, options, recipes
 
 
 @pytest.fixture
@@ -50,30 +49,6 @@ def test_every_recipe_says_its_command_and_what_to_expect(recipe) -> None:
     notes = dict(note.split(":", 1) for note in recipe.notes if ":" in note)
     assert notes["Run"].strip() == f"python -m trainkit recipe={recipe.name}"
     assert "test/" in notes["Expected"]
-
-
-def test_a_known_recipe_is_let_through(mine: Path) -> None:
-    require_recipe("mlp")
-    require_recipe("mine", mine)
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        (
-            "mpl",
-            "recipe=mpl: there is no such recipe. Did you mean 'mlp'? Recipes: cnn, distillation, linear, lora, mlp, transfer;",  # noqa: E501
-        ),
-        ("mine", "recipe=mine: there is no such recipe."),
-        (None, "no recipe was given. Recipes: cnn, distillation, linear, lora, mlp, transfer;"),
-        ("", "no recipe was given."),
-    ],
-)
-def test_any_other_is_refused_with_the_names(name: str | None, told: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        require_recipe(name)
-    assert str(error.value).startswith(told)
-    assert "python -m trainkit recipe=" in str(error.value)
 
 
 def test_listing_recipes_imports_neither_torch_nor_hydra() -> None:

@@ -969,3 +969,20 @@ def test_directives_are_never_unknown():
     node |= {"_convert_": "all"}
     assert set(node) == set(DIRECTIVES)
     assert told(put(composed("recipe=mlp"), "callbacks.progress", node)) == ""
+
+
+def test_a_number_out_of_the_environment_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainkit.config.composing.compose import composed
+
+    found = composed(["recipe=mlp", "optimizer.lr=${oc.env:NO_SUCH,0.1}"])
+    (finding,) = schema_findings(found.plain, found.origins, OmegaConf.to_container(found.raw))
+    assert finding.fix == "A variable is text: write ${oc.decode:${oc.env:NO_SUCH,0.1}}"
+    found = composed(["recipe=mlp", "optimizer.lr=${oc.decode:${oc.env:NO_SUCH,0.1}}"])
+    assert schema_findings(found.plain, found.origins, OmegaConf.to_container(found.raw)) == []
+
+
+def test_weights_of_a_loss_are_a_tensor() -> None:
+    from trainkit.config.composing.compose import composed
+
+    (finding,) = schema_findings(composed(["recipe=mlp", "objective.loss.weight=[1,2]"]).plain)
+    assert "must be a tensor. Write {_target_: torch.tensor, data: [1, 2]}" in str(finding)

@@ -164,3 +164,46 @@ def test_what_hydra_composed_is_shown(capfd: pytest.CaptureFixture[str], tmp_pat
     (tmp_path / "mine.yaml").write_text("defaults: [mlp, _self_]\n")
     show(read_line(["--info", "defaults", "recipe=./mine.yaml"]))
     assert "optimizer/adamw" in "".join(capfd.readouterr())
+
+
+def test_a_name_may_hold_what_hydra_knows_in_a_job_alone(empty: Path) -> None:
+    names = []
+    words = ["recipe=mlp", "seed=1,2", "name=n${hydra:job.num}"]
+    run_sweep(line(*words), lambda composed, overrides, folder: names.append((composed.config.name, folder)))
+    assert [name for name, _ in names] == ["n0", "n1"]
+    assert names[0][1].is_relative_to(empty / "runs" / "mlp" / "sweeps")
+
+
+def test_what_is_chosen_as_none_reaches_the_jobs(empty: Path) -> None:
+    found = []
+    words = ["recipe=mlp", "seed=1,2", "loggers=null", "~debug"]
+    run_sweep(
+        line(*words), lambda composed, overrides, folder: found.append((composed.plain.get("loggers"), overrides))
+    )
+    assert found == [(None, ["recipe=mlp", f"seed={seed}", "loggers=null", "~debug"]) for seed in (1, 2)]
+
+
+def test_an_interval_wants_another_sweeper(empty: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^optimizer\.lr=interval\(0\.1,1\): Hydra's own sweeper cannot draw"):
+        run_sweep(line("recipe=mlp", "optimizer.lr=interval(0.1,1)"), lambda *arguments: pytest.fail("a job ran"))
+
+
+def test_the_config_of_a_sweep_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"^--cfg: shows the config of one run; leave out -m"):
+        show(line("seed=1,2", "--cfg", "job"))
+
+
+def test_the_config_shown_is_the_one_that_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+    show(read_line(["--cfg", "job", "recipe=mlp", "optimizer={_target_:torch.optim.SGD,lr:0.1}", "-p", "optimizer"]))
+    assert capsys.readouterr().out == "# @package optimizer\n_target_: torch.optim.SGD\nlr: 0.1\n"
+    with pytest.raises(ConfigError, match="--package optimzer: there is no such node"):
+        show(read_line(["--cfg", "job", "recipe=mlp", "-p", "optimzer"]))
+
+
+def test_what_hydra_could_not_read_or_merge_reaches_the_jobs_all_the_same(empty: Path) -> None:
+    found = []
+    words = ["recipe=cnn", "seed=1,2", "data.augment=[{_target_:mine.Crop}]", "data.folder=a=b"]
+    run_sweep(line(*words), lambda composed, *rest: found.append((composed.findings, composed.plain["data"])))
+    assert [(findings, data["augment"], data["folder"]) for findings, data in found] == [
+        ([], [{"_target_": "mine.Crop"}], "a=b")
+    ] * 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +21,7 @@ from torch.utils.data import Dataset
 import trainkit
 from trainkit.config.composing.compose import compose, composed, plain
 from trainkit.config.composing.recipes import options
-from trainkit.config.targets.lookup import TargetError, resolve
+from trainkit.config.targets.lookup import TargetError, _near, resolve
 from trainkit.config.targets.nodes import target_findings
 from trainkit.config.targets.trusted import Trusted
 from trainkit.data import Splits
@@ -76,6 +78,10 @@ class AbstractCallback(trainkit.Callback, metaclass=__import__("abc").ABCMeta):
     def watch(self) -> None: ...
 
 
+class OwnCallback(trainkit.Callback):
+    def __init__(self, extra: Any = None) -> None: ...
+
+
 class OwnLoss(nn.Module):
     def forward(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return predictions - targets
@@ -105,6 +111,9 @@ def objective(model: nn.Module, batch: Any, weight: float = 1.0) -> Output: ...
 def unmarked(model, batch): ...
 
 
+def demanding(model: nn.Module, batch: Any, weight: float) -> Output: ...
+
+
 def made_objective(weight: float) -> Callable[[nn.Module, Any], Output]: ...
 
 
@@ -132,11 +141,52 @@ class Trio:
 def built(width: int) -> Wide: ...
 
 
+def module(width: int) -> nn.Module: ...
+
+
+def perhaps(width: int) -> nn.Module | None: ...
+
+
+class Called(nn.Module):
+    """Overrides what forward is called by."""
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        return batch
+
+
+@dataclass
+class Options:
+    depth: int = 1
+
+
+def decay(epoch: int) -> float: ...
+
+
+class Configured(Wide):
+    def __init__(
+        self,
+        options: Options | None = None,
+        norm: type[nn.Module] = nn.BatchNorm1d,
+        act=nn.ReLU,
+        scale=decay,
+        named: str | Callable[[int], int] = "relu",
+        more: list[Callable[[int], int]] | Callable[[int], int] | None = None,
+        anything: Any = None,
+        kind: Any = "a",
+    ) -> None:
+        super().__init__(1)
+
+
+class Writing(Duck):
+    def __init__(self, writer: Any) -> None: ...
+
+
 def wrong_builder() -> torch.optim.Optimizer: ...
 
 
 answer = 42
 instance = nn.Identity()
+listed = functools.partial(nn.ModuleList)
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +257,20 @@ RIGHT: list[dict[str, Any]] = [
     {"model": node("torch.nn.Conv2d", in_channels=1, out_channels=2, kernel_size=[3, 3], padding="same")},
     {"model": node("hydra.utils.get_object", path="own.instance")},
     {"model": "???"},
+    {"model": node("own.module", width=1)},
+    {"model": node("own.perhaps", width=1)},
+    {"model": node("own.Called")},
+    {"model": node("torchvision.models.get_model", name="resnet18")},
+    {"model": wide(extra=node("torch.Tensor.relu", _partial_=True))},
+    {"model": wide(extra=[node("torch.Tensor.float", _partial_=True), node("math.cos", _partial_=True)])},
+    {"model": node("own.Configured", options=node("own.Options", depth=3), anything={"depth": 3}, kind="b")},
+    {"model": node("own.Configured", options=None, named="gelu", anything="own.decay", more=None)},
+    {"model": node("own.Configured", norm=node("hydra.utils.get_class", path="torch.nn.BatchNorm2d"))},
+    {"model": node("own.Configured", norm=node("torch.nn.BatchNorm2d", _partial_=True), act="???", scale="${x}")},
+    {"optimizer": node(f"{OPTIM}.AdamW", lr=0.1, fused=True, foreach=False)},
+    {"optimizer": node(f"{OPTIM}.AdamW", lr=0.1, fused=None, foreach=True, amsgrad=True)},
+    {"schedule": {"scheduler": node(f"{SCHEDULE}.LambdaLR", lr_lambda=node("own.decay", _partial_=True))}},
+    {"loggers": {"a": node("own.Writing", writer=node("torch.utils.tensorboard.SummaryWriter", log_dir="x"))}},
     {"data": {"datasets": node("own.unannotated", size=2)}},
     {"data": {"datasets": node("own.Trio")}},
     {"data": {"datasets": node("trainkit.data.Splits", train=node("torchvision.datasets.FakeData", size=3))}},
@@ -214,6 +278,7 @@ RIGHT: list[dict[str, Any]] = [
     {"data": {"datasets": "???"}},
     {"objective": node("own.objective", _partial_=True, weight=2)},
     {"objective": node("own.made_objective", weight=2)},
+    {"objective": node("own.demanding", _partial_=True, weight=2)},
     {"objective": node("own.OwnObjective")},
     {"objective": node("trainkit.supervised", loss=node("own.OwnLoss"))},
     {"objective": node("trainkit.supervised", loss=node("own.loss", _partial_=True))},
@@ -412,6 +477,36 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": wide(colour=node("own.Colour", value="green"))}, "unknown-choice | model.colour.value=green: must be"),
     ({"optimizer": node(f"{OPTIM}.AdamW", betas=[0.9])}, "wrong-type | optimizer.betas=[0.9]: must have 2 items"),
     ({"optimizer": node(f"{OPTIM}.AdamW", lr="1e-3x")}, "wrong-type | optimizer.lr=1e-3x: must be a number"),
+    ({"model": node("own.Configured", norm="BatchNorm2d")}, "wrong-type | model.norm=BatchNorm2d: must be a class or "),
+    (
+        {"model": node("own.Configured", act="torch.nn.GELU")},
+        "wrong-type | model.act=torch.nn.GELU: must be a class or",
+    ),
+    (
+        {"model": node("own.Configured", scale="own.decay")},
+        "wrong-type | model.scale=own.decay: must be a class or fun",
+    ),
+    (
+        {"model": node("own.Configured", more="own.decay")},
+        "wrong-type | model.more=own.decay: must be a class or funct",
+    ),
+    ({"model": wide(make="Linear")}, "wrong-type | model.make=Linear: must be a class or function, and text is none"),
+    (
+        {"schedule": {"scheduler": node(f"{SCHEDULE}.LambdaLR", lr_lambda="own.decay")}},
+        "wrong-type | schedule.scheduler.lr_lambda=own.decay: must be a class or function, and text is none. Write {_t",
+    ),
+    (
+        {"model": node("own.Configured", options={"depth": 3})},
+        "wrong-type | model.options={depth: 3}: must be an Options, and a mapping without _target_ is none. Give model",
+    ),
+    (
+        {"optimizer": node(f"{OPTIM}.AdamW", lr=1, fused=True, foreach=True)},
+        "wrong-together | optimizer.fused=true: cannot be true together with foreach. Take out one: ~optimizer.foreach",
+    ),
+    (
+        {"optimizer": node(f"{OPTIM}.SGD", lr=1, fused=True, differentiable=True)},
+        "wrong-together | optimizer.fused=true: cannot be true together with differentiable",
+    ),
     # directives
     ({"model": wide(_partal_=True)}, "wrong-directive | model._partal_=true: there is no such directive. Did you mean"),
     ({"model": wide(_recursive_="no")}, "wrong-directive | model._recursive_=no: must be true or false"),
@@ -423,6 +518,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": node("torch.nn.MSELoss")}, "wrong-role | model._target_=torch.nn.MSELoss: is a loss, which belongs at"),
     ({"model": node("own.Wide", _partial_=True)}, "wrong-role | model._target_=own.Wide: gives a function, but a mod"),
     ({"model": node("torch.nn.Module")}, "wrong-role | model._target_=torch.nn.Module: defines no forward"),
+    ({"model": node("own.listed")}, "wrong-role | model._target_=own.listed: defines no forward"),
     ({"model": node("torch.nn.ModuleList")}, "wrong-role | model._target_=torch.nn.ModuleList: defines no forward"),
     ({"model": node("torch.nn")}, "wrong-role | model._target_=torch.nn: is a module, and nothing that can be called"),
     ({"model": node("own.answer")}, "wrong-role | model._target_=own.answer: is the value 42, and nothing that can be"),
@@ -449,6 +545,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"objective": node("torch.nn.functional.mse_loss")}, "wrong-role | objective._target_=torch.nn.functional.mse_lo"),
     ({"objective": node("own.sets", size=1)}, "wrong-role | objective._target_=own.sets: gives the three data sets, w"),
     ({"objective": node("own.OwnObjective", _partial_=True)}, "wrong-role | objective._target_=own.OwnObjective: give"),
+    (
+        {"objective": node("own.demanding", _partial_=True)},
+        "wrong-role | objective._target_=own.demanding: does not ta",
+    ),
     ({"objective": node("own.one_set", _partial_=True)}, "wrong-role | objective._target_=own.one_set: does not take"),
     (
         {"objective": node("trainkit.supervised", loss=node(f"{OPTIM}.SGD"))},
@@ -497,6 +597,48 @@ def test_what_is_wrong_is_told_once(changes: dict[str, Any], expected: str) -> N
     (line,) = told(**changes)
     assert line.startswith(expected)
     assert "\n" not in line
+
+
+def test_how_to_give_a_class_or_function_is_told() -> None:
+    (finding,) = found(model=node("own.Configured", norm="BatchNorm2d"))
+    assert finding.fix == (
+        "Write {_target_: torch.nn.BatchNorm2d, _partial_: true}, "
+        "or {_target_: hydra.utils.get_object, path: torch.nn.BatchNorm2d}"
+    )
+    (finding,) = found(model=node("own.Configured", options={"depth": 3}))
+    assert finding.fix == f"Give model.options._target_={__name__}.Options"
+
+
+HERE = Trusted((), (Path(__file__).parents[2],))
+
+
+@pytest.mark.parametrize("changes", RIGHT, ids=str)
+def test_what_is_right_is_trusted(changes: dict[str, Any]) -> None:
+    assert target_findings({**BASE, **changes}, None, HERE) == []
+
+
+@pytest.mark.parametrize("place", ["model", "data.datasets", "callbacks.a", "loggers.a", "loggers.a.more"])
+def test_what_writes_a_log_is_for_loggers_alone(place: str) -> None:
+    inner = node("torch.utils.tensorboard.SummaryWriter", log_dir="x")
+    given: dict[str, Any] = {"model": {"model": wide(extra=inner)}}
+    given["data.datasets"] = {"data": {"datasets": node("own.unannotated", size=inner)}}
+    given["callbacks.a"] = {"callbacks": {"a": node("own.OwnCallback", extra=inner)}}
+    given["loggers.a"] = {"loggers": {"a": node("own.Writing", writer=inner)}}
+    given["loggers.a.more"] = {"loggers": {"a": node("own.Writing", writer=[{"b": inner}])}}
+    rules = [finding.rule for finding in target_findings({**BASE, **given[place]}, None, HERE)]
+    assert rules == ([] if place.startswith("loggers") else ["untrusted-target"])
+    other = node("own.Writing", writer=node("torchvision.io.write_file", filename="x", data=[]))
+    (finding,) = target_findings({**BASE, "loggers": {"a": other}}, None, HERE)
+    assert (finding.rule, finding.place) == ("untrusted-target", "loggers.a.writer._target_")
+
+
+def test_what_is_not_trusted_is_not_told_what_the_place_is_for() -> None:
+    for target in ("os.system", "math.sqr", "torch.fork"):
+        (finding,) = target_findings({**BASE, "model": node(target)}, None, HERE)
+        assert finding.rule == "untrusted-target"
+        assert "A model must be" not in str(finding)
+    (line,) = told(model=node("torch.nn.Zzzzzz"))
+    assert line.endswith("A model must be a torch.nn.Module")
 
 
 def test_all_is_found_at_once() -> None:
@@ -556,7 +698,8 @@ def test_findings_say_who_set_it() -> None:
     state = composed(["recipe=mlp", "optimizer.lrr=1", "model._target_=torch.nn.Linaer"])
     by_place = {f.place: f for f in target_findings(state.plain, state.origins)}
     assert by_place["model._target_"].evidence == "override model._target_=torch.nn.Linaer"
-    state = composed(["recipe=mlp", "optimizer._target_=torch.optim.SGD"])
+    state = composed(["recipe=mlp"])
+    state.plain["optimizer"]["_target_"] = "torch.optim.SGD"
     (eps,) = [f for f in target_findings(state.plain, state.origins) if f.place == "optimizer.eps"]
     assert str(eps.file).endswith("configs/optimizer/adamw.yaml")
     assert eps.line
@@ -597,6 +740,18 @@ def test_a_misspelt_name_gets_the_close_one(name: str) -> None:
     with pytest.raises(TargetError) as error:
         resolve(name)
     assert error.value.cure == f"Did you mean '{NAMES[name]}'?"
+
+
+def test_nothing_that_may_not_be_named_is_suggested_or_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some modules print when they are imported, as torch's compiler of extensions does."""
+    asked: list[str] = []
+    monkeypatch.delattr(torch.utils, "cpp_extension", raising=False)
+    monkeypatch.setattr(torch.utils, "__getattr__", asked.append, raising=False)
+    monkeypatch.setattr(torch.utils, "__dir__", lambda: ["cpp_extension", "lazy_module", "data"], raising=False)
+    for target in ("cpp_extensions.load", "hipifyy.x", "dta.X", "cpp_ext", "benchmark_.Timer", "lazy_modul"):
+        hint = _near(torch.utils, "torch.utils", f"torch.utils.{target}")
+        assert hint == ("Did you mean 'torch.utils.data'?" if target == "dta.X" else "")
+    assert asked == []
 
 
 def test_a_package_that_is_not_there_is_told_how_to_install() -> None:

@@ -1,17 +1,32 @@
 """Whose code a config of one's own may name: judged by the text, and by what it means."""
 
 import functools
+import itertools
+import operator
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import trainkit
+import trainkit.config.targets.trusted as trusted_module
 from trainkit.config.targets.lookup import TargetError, resolve
-from trainkit.config.targets.trusted import BLOCKED, HARMLESS, PUBLIC, UNITS, Trusted, untrustable
+from trainkit.config.targets.trusted import (
+    BLOCKED,
+    HARMLESS,
+    PUBLIC,
+    UNITS,
+    Trusted,
+    _names_of_builtin,
+    how_to_trust,
+    reason_by_object,
+    true_names,
+    untrustable,
+)
 
 GOOD = [
     *("torch.nn.Linear", "torch.nn.modules.linear.Linear", "torch.relu", "torch.nn.functional.gelu", "torch.tensor"),
@@ -23,12 +38,62 @@ GOOD = [
     *("trainkit.recipes.models.MLP", "trainkit.supervised", "trainkit.objectives.penalised", "trainkit.Callback"),
     *("trainkit.callbacks.EarlyStopping", "trainkit.checkpoint.Store"),
     *("trainkit.data.Splits", "trainkit.optim.NoAverage"),
+    *("math.cos", "operator.mul", "operator.itemgetter", "itertools.chain", "functools.partial", "fractions.Fraction"),
+    *("datetime.timedelta", "collections.defaultdict", "pathlib.PurePosixPath"),
+    *(
+        "torch.arange",
+        "torch.device",
+        "torch.Generator",
+        "torch.manual_seed",
+        "torch.distributions.Normal",
+        "torch.cat",
+    ),
+    *(
+        "torch.amp.GradScaler",
+        "torch.special.expit",
+        "torch.fft.rfft",
+        "torch.linalg.norm",
+        "torch.nn.init.xavier_normal_",
+    ),
+    *(
+        "torch.nn.utils.parametrizations.weight_norm",
+        "torch.nn.utils.clip_grad_norm_",
+        "torch.nn.functional.max_pool2d",
+    ),
+    *("torch.ao.quantization.QuantStub", "torch.vmap", "torch.einsum", "torch.no_grad", "torch.FloatTensor"),
+    *("torch.set_float32_matmul_precision", "torch.cuda.is_available", "torch.backends.mps.is_available", "torch.Size"),
+    *("torch.utils.data.default_collate", "torch.nn.Module.parameters", "torch.Tensor.relu", "torch.channels_last"),
+    *("torchvision.tv_tensors.Image", "torchvision.io.decode_image", "torchvision.io.ImageReadMode.RGB"),
+    *(
+        "torchvision.models.get_model",
+        "torchvision.transforms.v2.functional.resize",
+        "torchvision.ops.FrozenBatchNorm2d",
+    ),
     *("builtins.dict", "collections.OrderedDict", "pathlib.Path", "hydra.utils.get_object", "hydra.utils.get_class"),
 ]
+WRITING = [
+    *("torchvision.io.write_file", "torchvision.io.write_png", "torchvision.utils.save_image", "torch.jit.trace"),
+    *("torch.utils.tensorboard.SummaryWriter", "torch.distributed.FileStore", "torch.distributed.TCPStore"),
+    *("torch.utils.data.datapipes.iter.FileOpener", "torch.profiler.profile", "torch.fork", "torch.Graph"),
+    *("torch.ThroughputBenchmark", "torch.autograd.profiler.profile", "torch.cuda.memory._dump_snapshot"),
+    *("torch.fx.GraphModule", "torch._C._jit_get_operation", "torch._C.Graph", "torch.cuda.graphs.graph"),
+    *("torch.monitor.TensorboardEventHandler", "torch.futures.Future", "torch._strobelight.x", "torch.utils.X"),
+]
+"""Of torch and torchvision, and no part of a training."""
 BAD = [
+    *("torch.utils.hipify.hipify_python.hipify", "torch.PyTorchFileWriter", "torch.utils.benchmark.Timer"),
+    *("torch._C.PyTorchFileWriter", "torch.utils.benchmark.utils.cpp_jit.get_compat_bindings"),
+    *("torch.import_ir_module", "torch._C.import_ir_module", "torch._C._VariableFunctions.from_file"),
+    *(
+        "numpy.lib.format.open_memmap",
+        "operator.call",
+        "operator.attrgetter",
+        "functools.reduce",
+        "collections.namedtuple",
+    ),
     *("os.system", "posix.system", "subprocess.Popen", "builtins.eval", "builtins.exec", "builtins.open", "sys.exit"),
     *("builtins.getattr", "builtins.__import__", "importlib.import_module", "pickle.loads", "marshal.loads", "runpy"),
-    *("shutil.rmtree", "functools.partial", "operator.methodcaller", "logging.config.dictConfig", "ctypes.CDLL"),
+    *("shutil.rmtree", "operator.methodcaller", "logging.config.dictConfig", "ctypes.CDLL"),
     *("json.loads", "socket.socket", "threading.Thread", "inspect.getsource", "code.interact", "itertools.starmap"),
     *("torch.load", "torch.save", "torch.hub.load"),
     *("torch.jit.load", "torch.package.PackageImporter", "torch.from_file"),
@@ -107,7 +172,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "class Runs(subprocess.Popen): pass\n"
         "later = functools.partial(os.system, 'touch x')\nfine = functools.partial(Net, 3)\n"
         "evaluated = eval\nloads = pickle.loads\nnet = Net(1, 1)\nshell = net.run\nrate = 0.5\n"
-        "from operator import methodcaller\ncalls = methodcaller('x')\nappend = [].append\nlower = 'X'.lower\n"
+        "from operator import methodcaller, getitem as call\n"
+        "calls = methodcaller('x')\nappend = [].append\nlower = 'X'.lower\n"
     )
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield folder.name
@@ -128,7 +194,7 @@ def test_ones_own_package_lies_in_a_folder_of_the_project(package: str, tmp_path
 
 HOSTILE = "os.system subprocess.run system Worker reading later evaluated loads shell calls append lower torch.hub.load"
 HOSTILE += " Net.run functools.partial pickle.loads numpy.load Net.__init__ torch.os.system nn.functional.torch.load"
-HOSTILE += " peek os.sep os.environ torch.serialization.MAGIC_NUMBER"
+HOSTILE += " call itertools peek os.sep os.environ torch.serialization.MAGIC_NUMBER"
 
 
 @pytest.mark.parametrize("name", HOSTILE.split())
@@ -184,11 +250,120 @@ def test_the_public_names_of_trainkit_that_a_config_may_have_are_known() -> None
     assert parts == set(PUBLIC)
 
 
-def test_what_is_harmless_is_a_plain_class() -> None:
-    for name in HARMLESS:
+def test_what_is_harmless_is_a_plain_class_or_computes() -> None:
+    for name, found in HARMLESS.items():
         module, _, attribute = name.rpartition(".")
-        assert isinstance(getattr(sys.modules.get(module) or __import__(module), attribute), type)
-    assert not HARMLESS & set(BLOCKED)
+        assert getattr(sys.modules.get(module) or __import__(module), attribute) is found
+        assert isinstance(found, type) or module in ("math", "operator")
+    assert not HARMLESS.keys() & set(BLOCKED)
+    callers = (
+        operator.call,
+        operator.methodcaller,
+        operator.attrgetter,
+        itertools.starmap,
+        functools.reduce,
+        map,
+        filter,
+        eval,
+    )
+    assert not {id(found) for found in HARMLESS.values()} & {id(caller) for caller in callers}
+
+
+def test_what_is_harmless_is_known_wherever_it_says_it_is_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since Python 3.13 ``pathlib.Path`` says that it is of ``pathlib._local``."""
+    moved = type("Path", (), {"__module__": "pathlib._local"})
+    for name in ("pathlib.Path", "collections.deque"):
+        assert not reason_by_object(HARMLESS[name], name, Trusted())
+    assert "pathlib._local.Path" in reason_by_object(moved, "pathlib.Path", Trusted())
+    monkeypatch.setattr(trusted_module, "_HARMLESS_IDS", {id(moved)})
+    assert not reason_by_object(moved, "pathlib.Path", Trusted())
+
+
+@pytest.mark.parametrize("target", WRITING)
+def test_of_torch_and_torchvision_parts_of_a_training_alone_may_be_named(target: str) -> None:
+    with pytest.raises(TargetError) as error:
+        resolve(target, Trusted())
+    assert len(str(error.value)) < 400
+    for whole in ("torch", "torchvision", "torch._C", "torch.utils"):
+        with pytest.raises(TargetError):
+            resolve(target, Trusted((whole,)))
+        assert untrustable(whole)
+
+
+def test_another_part_of_torch_is_trusted_by_its_module() -> None:
+    for target, module in {
+        "torchvision.io.write_file": "torchvision.io.image",
+        "torchvision.utils.save_image": "torchvision.utils",
+        "torch.jit.trace": "torch.jit",
+        "torch.profiler.profile": "torch.profiler",
+        "torch.utils.data.datapipes.iter.FileOpener": "torch.utils.data.datapipes.iter",
+    }.items():
+        with pytest.raises(TargetError, match=r"a config may name .*\. If you mean it: trusted_packages=") as error:
+            resolve(target, Trusted())
+        assert str(error.value).endswith(f"trusted_packages=[{module}]")
+        assert not untrustable(module)
+        with pytest.raises(TargetError):
+            resolve(target, Trusted(("torch.profiler.x", "torchvision.transforms")))
+        assert resolve(target, Trusted((module,)))
+    with pytest.raises(TargetError, match="loads code"):
+        resolve("torch.jit.load", Trusted(("torch.jit",)))
+
+
+@pytest.mark.parametrize("name", ["torch.utils.viz", "torch.distributed.tensor.examples", "torch._numpy"])
+def test_what_is_no_part_is_not_even_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(TargetError, match="no part of a training"):
+        resolve(f"{name}.anything", Trusted())
+    assert name not in sys.modules
+
+
+def test_what_writes_is_known_by_any_name(package: str, tmp_path: Path) -> None:
+    (tmp_path / package / "more.py").write_text(
+        "from torchvision.io import write_file\nfrom torch import PyTorchFileWriter as W, import_ir_module\n"
+        "from torch.utils import tensorboard\nimport torch\nwait = torch._C.wait\nparse = torch.parse_ir\n"
+    )
+    for name in (
+        "write_file",
+        "W",
+        "import_ir_module",
+        "tensorboard.SummaryWriter",
+        "torch.jit.trace",
+        "wait",
+        "parse",
+    ):
+        with pytest.raises(TargetError):
+            resolve(f"{package}.more.{name}", Trusted((package,), (tmp_path,)))
+
+
+class Fast:
+    """As makers of extensions in C++ have it: bound to a record of their own, and of a module that says nothing."""
+
+
+@pytest.mark.parametrize("makers", ["pybind11_builtins", "nanobind", "pybind11_detail"])
+def test_functions_of_extensions_are_judged_by_the_module_they_are_in(
+    makers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fast, "__module__", makers)
+    record = Fast()
+    for module, wanted in {makers: "fast_ext.run", None: "fast_ext.run", "other_ext": "other_ext.run"}.items():
+        told = SimpleNamespace(__self__=record, __module__=module, __name__="run")
+        assert _names_of_builtin(told, "fast_ext.run") == [wanted]
+    assert untrustable(makers)
+    assert not how_to_trust(makers)
+
+
+def test_a_function_of_c_that_is_found_in_a_capsule_is_judged_by_its_module() -> None:
+    import torch._C  # its functions are made by pybind11
+
+    function = torch._C._jit_get_operation
+    assert true_names(function, "torch._C._jit_get_operation") == ["torch._C._jit_get_operation"]
+    assert "pybind11" in type(function.__self__).__module__ + type(function.__self__).__name__
+
+
+def test_the_standard_library_is_told_to_be_for_no_config() -> None:
+    with pytest.raises(TargetError, match="the standard library is not for configs"):
+        resolve("json.loads", Trusted())
+    assert untrustable("math") == "may not be trusted: the standard library is not for configs"
 
 
 def test_newer_hydra_refuses_no_more() -> None:

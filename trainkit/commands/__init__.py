@@ -81,10 +81,10 @@ COMMANDS = {
     ),
     "check": Command(
         "trainkit.commands.check",
-        "find all that is wrong with a config, and start nothing",
+        "find all that is wrong with a config, or with -m in any of a sweep, and start nothing",
         "recipe=NAME [GROUP=OPTION ...] [KEY=VALUE ...]",
         ("check recipe=mlp model=cnn optimizer.lr=1e-3", "check --config-dir configs recipe=mine --json"),
-        (CONFIG_DIR, "--json", "--strict"),
+        (CONFIG_DIR, "--json", "--strict", "--multirun"),
     ),
     "help": Command(
         "trainkit.commands.help.explain",

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainkit.commands.run_dir import possible
 from trainkit.config.checking import check as checking
+from trainkit.config.checking.masking import masked_finding, typed_secrets
 from trainkit.config.composing.compose import composed_of
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.line import read_line
@@ -16,14 +17,23 @@ from trainkit.config.composing.stored import compose_line
 from trainkit.errors import ConfigError
 from trainkit.findings import ORDER, Finding, errors_in, ordered
 
-FLAGS: dict[str, tuple[str, ...] | None] = {"--json": None, "--strict": None}
+FLAGS: dict[str, tuple[str, ...] | None] = {"--json": None, "--strict": None, "-m": None, "--multirun": None}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what was found and return the exit code: 2 if there is an error; with ``--strict`` a warning is one too."""
+    """Print what was found and return the exit code: 2 if there is an error; with ``--strict`` a warning is one too.
+
+    With ``-m`` each value of a sweep is checked.
+    """
     line = read_line(arguments, FLAGS)
-    composed = compose_line(line)
-    findings = find(composed)
+    if line.sweeps:
+        from trainkit.config.composing.sweeps import composed_sweep
+
+        findings = ordered(composed_sweep(line, find)[1])
+    else:
+        findings = find(compose_line(line))
+    secrets = typed_secrets(arguments)
+    findings = [masked_finding(finding, secrets) for finding in findings]
     if line.has("--json"):
         print(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:

@@ -15,8 +15,9 @@ from typing import Any
 
 from torch import nn
 
-from trainkit.commands.masking import masked_override
+from trainkit.commands.run_dir import quoted
 from trainkit.commands.run_folder import command
+from trainkit.config.checking.masking import masked_override
 from trainkit.loggers import TensorBoard
 from trainkit.trainer import Trainer
 from trainkit.transfer import LoadReport
@@ -191,7 +192,7 @@ def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seco
         if any(isinstance(logger, TensorBoard) for logger in trainer.loggers):
             rows["look"] = f"{program('tensorboard')} --logdir {shlex.quote(str(trainer.run_dir))}"
         if trainer.store.best.is_file():
-            rows["evaluate"] = command("eval", [*rest, f"resume={trainer.store.best}"], program("python"))
+            rows["evaluate"] = command("eval", [*rest, f"resume={quoted(str(trainer.store.best))}"], program("python"))
         if trainer.store.last.is_file():
             rows["resume"] = again(trainer, overrides)
     report.rows(rows)
@@ -200,7 +201,7 @@ def final_table(report: Report, trainer: Trainer, overrides: Sequence[str], seco
 def again(trainer: Trainer, overrides: Sequence[str]) -> str:
     """Return the command that goes on with the run."""
     rest = [o for o in overrides if not o.startswith(("run_dir=", "resume="))]
-    return command("train", [*rest, f"run_dir={trainer.run_dir}", "resume=auto"], program("python"))
+    return command("train", [*rest, f"run_dir={quoted(str(trainer.run_dir))}", "resume=auto"], program("python"))
 
 
 def program(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -36,3 +37,11 @@ def possible(run_dir: str | Path | None) -> Path | None:
         if (path / name).is_symlink():
             raise ConfigError(f"run_dir={shown}: its {name} is a link that leads out of the run folder; make it plain")
     return path
+
+
+def quoted(text: str) -> str:
+    """Return a text as an override's value that is read as that very text, whatever is in it."""
+    if re.fullmatch(r"[\w./-]+", text, re.ASCII) and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    escaped = text.replace('\\"', '\\\\"').replace('"', '\\"')
+    return f'"{escaped}"'

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trainkit.checkpoint.files import TEMPORARY, probe, write_text
-from trainkit.commands.masking import masked_override
 from trainkit.commands.run_dir import possible
+from trainkit.config.checking.masking import masked_override
 from trainkit.config.schema.root import is_plain_name
 from trainkit.data import Loader
 from trainkit.errors import ConfigError

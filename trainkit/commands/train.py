@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from trainkit.commands import COMMANDS
@@ -16,10 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train as the command line says and return the exit code."""
     line = read_line(arguments, commands=list(COMMANDS))
     if line.has("--cfg", "-c", "--info", "-i", "--resolve"):
-        from trainkit.config.composing.sweeps import show
-
-        show(line)
-        return 0
+        return _show(line, arguments)
     if line.sweeps:
         return _sweep(line)
     composed = compose_line(line)
@@ -27,6 +26,20 @@ def main(arguments: Sequence[str]) -> int:
     from trainkit.commands.training import train
 
     return train(composed, line.shown, findings).exit_code
+
+
+def _show(line: Line, arguments: Sequence[str]) -> int:
+    """Print what ``--cfg`` or ``--info`` asks for, without secrets: what is printed is passed on."""
+    from trainkit.config.checking.masking import hidden_lines, typed_secrets
+    from trainkit.config.composing.sweeps import show
+
+    told = StringIO()
+    try:
+        with redirect_stdout(told):
+            show(line)
+    finally:
+        print(hidden_lines(told.getvalue(), typed_secrets(arguments)), end="")
+    return 0
 
 
 def _sweep(line: Line) -> int:

@@ -16,11 +16,13 @@ from torch import nn
 from trainkit.checkpoint.weights import hinted
 from trainkit.commands import run_folder
 from trainkit.commands.going_on import changed, config_of, go_on, loaded_before, origin_of, set_aside
-from trainkit.commands.masking import masked
 from trainkit.commands.report import Report, again, banner, final_table, model_table
 from trainkit.commands.run_dir import possible
+from trainkit.commands.trial import require_fitting
 from trainkit.config.build import Parts, build_evaluator, build_parts, build_trainer
-from trainkit.config.checking.check import size_findings, sound
+from trainkit.config.checking.check import raw_of, size_findings, sound
+from trainkit.config.checking.fields import at
+from trainkit.config.checking.masking import masked
 from trainkit.config.composing.compose import composed_of, plain, to_yaml
 from trainkit.config.composing.composed import Composed
 from trainkit.config.transferring import prepared
@@ -119,7 +121,7 @@ def train(
         trainer.store.about |= {"weights": json.dumps(loaded)} if loaded else {}
         report = Report(parts.run_dir)
         with report.logging():
-            banner(report, trainer, str(config.name), composed.changed, parts.start.loaded)
+            banner(report, trainer, str(config.name), _changed(composed), parts.start.loaded)
             _warn(findings)
             report.print(_table_of(trainer, first))
             with hinted(parts.config, {} if origin is None else origin.state):
@@ -132,6 +134,19 @@ def train(
             _train(report, trainer, parts, overrides, values, loaded)
             final_table(report, trainer, overrides, perf_counter() - started)
     return Result(dict(trainer.metrics), parts.run_dir, trainer.model, trainer.ending.status, trainer.ending.reason)
+
+
+def _changed(composed: Composed) -> dict[str, tuple[Any, Any]]:
+    """Return what the run changes of its recipe, without what follows another key by ``${...}``: that key says it."""
+    raw = raw_of(composed)
+
+    def follows(path: str) -> bool:
+        parts = path.split(".")
+        around = [at(raw, ".".join(parts[:depth])) for depth in range(1, len(parts) + 1)]
+        return any(isinstance(value, str) and "${" in value for value in around)
+
+    changed = composed.changed
+    return {path: pair for path, pair in changed.items() if composed.origins.by_override(path) or not follows(path)}
 
 
 def _sizes(composed: Composed, parts: Parts) -> list[Finding]:
@@ -150,7 +165,11 @@ def _look(parts: Parts) -> First:
     """Look at the data before anything is written, and return the first batch."""
     train_loader = parts.loader("train")
     assert train_loader is not None
-    return look_at_data(build_evaluator(parts), train_loader, parts.loader("val"))
+    evaluator = build_evaluator(parts)
+    first = look_at_data(evaluator, train_loader, parts.loader("val"))
+    if isinstance(train_loader, Loader):
+        require_fitting(evaluator, parts, first.of(train_loader, evaluator.to_device))
+    return first
 
 
 def _table_of(trainer: Trainer, first: First) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 import signal
@@ -20,6 +19,7 @@ from typing import Any
 
 from trainkit.callbacks.recorder import MOMENTS, PLAN, read_journal
 from trainkit.commands.comparison import PARTS, Comparison, Difference, cause, compare
+from trainkit.commands.run_dir import quoted
 from trainkit.config.checking.check import sound
 from trainkit.config.composing.compose import composed as composed_of_line
 from trainkit.config.composing.line import Line, read_line
@@ -59,11 +59,11 @@ class Proof:
     def command(self, name: str) -> list[str]:
         """Return the command line of a run; the same for each process of it."""
         folder = self.folder / name
-        recorder = f"{{_target_: trainkit.callbacks.recorder.Recorder, folder: {_quoted(str(folder))}, "
+        recorder = f"{{_target_: trainkit.callbacks.recorder.Recorder, folder: {quoted(str(folder))}, "
         return [
             *(sys.executable, "-m", "trainkit", *self.options.line.shown, *self.more),
             f"+callbacks.{NAME}={recorder}steps: {self.options.steps}}}",
-            *(f"run_dir={_quoted(str(folder / 'run'))}", "resume=auto"),
+            *(f"run_dir={quoted(str(folder / 'run'))}", "resume=auto"),
         ]
 
     def run(self, name: str, kills: Sequence[dict[str, Any]] = ()) -> None:
@@ -191,14 +191,6 @@ def _overrides(options: Options) -> list[str]:
     if config.trainer.min_epochs:
         more.append("trainer.min_epochs=0")  # which would bear no stop after some steps
     return more
-
-
-def _quoted(text: str) -> str:
-    """Return a text as Hydra reads it in an override, whatever is in it."""
-    if re.fullmatch(r"[\w./-]+", text):
-        return text
-    escaped = text.replace('\\"', '\\\\"').replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _process(command: Sequence[str], output: Path) -> tuple[int, str]:

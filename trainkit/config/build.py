@@ -31,6 +31,14 @@ from trainkit.trainer import Trainer
 LOADER_KEYS = ("num_workers", "pin_memory", "on_error", "max_errors", "changed", "timeout")
 WORKER_KEYS = ("prefetch_factor", "persistent_workers")
 """Those of the loader that mean something only if there are workers."""
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "trainer": (),
+    "data": ("datasets", "batch_size", "val_batch_size", "shuffle", "drop_last"),
+    "penalty": ("l1", "l2"),
+    "parameter_groups": (),
+    "monitor": ("metric", "mode"),
+}
+"""Keys that a run reads, of nodes that it reads; trainkit's own files have them all."""
 
 
 @dataclass(slots=True)
@@ -74,9 +82,10 @@ def build_parts(config: DictConfig, run_dir: Path | None = None, load: bool = Tr
     for name in ("model", "data", "objective", "optimizer"):
         if not values.get(name):
             raise ConfigError(f"{name}: nothing chosen; a recipe or {name}=OPTION does")
+    _require_needed(values)
     _require_whole("seed", values["seed"], 0)
     for key, least in {"batch_size": 1, "val_batch_size": 1, "num_workers": 0}.items():
-        _require_whole(f"data.{key}", values["data"][key], least)
+        _require_whole(f"data.{key}", values["data"].get(key, 0), least)
     settings = Settings.of(values["trainer"])
     pick(settings.device)
     splits = build_part(values["data"]["datasets"], "data.datasets")
@@ -124,6 +133,21 @@ def build_evaluator(parts: Parts) -> Evaluator:
     """Build what evaluates the model without an optimizer."""
     metrics = build_named(parts.config, "metrics") or None
     return Evaluator(parts.model, parts.objective, parts.settings, metrics=metrics, seed=parts.config["seed"])
+
+
+def _require_needed(values: Mapping[str, Any]) -> None:
+    """Refuse a config without what a run reads, as Python code may make one."""
+    cure = "trainkit.compose(RECIPE) gives a config that has it"
+    if "seed" not in values:
+        raise ConfigError(f"seed: must be given; {cure}")
+    for name, keys in NEEDED.items():
+        node = values.get(name)
+        if not isinstance(node, Mapping):
+            wrong = "must be given" if name not in values else f"must be a mapping, not {node!r}"
+            raise ConfigError(f"{name}: {wrong}; {cure}")
+        for key in keys:
+            if key not in node:
+                raise ConfigError(f"{name}.{key}: must be given; {cure}")
 
 
 def _require_whole(path: str, value: Any, least: int) -> None:

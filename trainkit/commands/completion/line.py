@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 SPECIAL = re.compile(r"[^\w@%+=:,./~^-]")
 """What a shell would not take as it is, anywhere in a word."""
-ENDS = ("&&", "||", "|", ";", "&", "(", "\n")
-"""What ends a command within a line."""
 
 
 class Word(NamedTuple):

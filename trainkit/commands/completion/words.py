@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from trainkit.commands import COMMANDS, CONFIG_DIR, EVERYWHERE, FLAGS, SYNONYMS, words_of
 from trainkit.commands.dispatch import config_folders
 from trainkit.commands.help.known_keys import allowed_values, keys_below
-from trainkit.commands.help.outline import Outline, at, described_groups, file_of, head, outline
+from trainkit.commands.help.outline import Outline, described_groups, file_of, head, outline
+from trainkit.config.checking.fields import at
 from trainkit.config.composing.recipes import groups, options
 from trainkit.values import shown
 

@@ -14,8 +14,10 @@ from trainkit.commands.help.command import command_help, group_doc, option_rows,
 from trainkit.commands.help.key import Explained, explained_key, known_paths, live_signature
 from trainkit.commands.help.known_keys import keys_below, told
 from trainkit.commands.help.layout import columns, section, wrapped
-from trainkit.commands.help.outline import at, outline
+from trainkit.commands.help.outline import outline
 from trainkit.commands.recipes import listed
+from trainkit.config.checking.fields import at
+from trainkit.config.checking.masking import hidden, masked, secrets_of, typed_secrets
 from trainkit.config.composing.line import Line, read_line
 from trainkit.config.composing.recipes import groups, options
 from trainkit.errors import ConfigError, nearest
@@ -37,12 +39,22 @@ def main(arguments: Sequence[str]) -> int:
         return show_help(arguments)
     guide = Guide(line)
     answers = [guide.answer(topic) for topic in topics]
+    secrets = typed_secrets(arguments) | secrets_of(guide.tree.config)
     if line.has("--json"):
-        found = [answer[1] for answer in answers]
+        found = [_without(answer[1], secrets) for answer in answers]
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     else:
-        print("\n\n".join(answer[0] for answer in answers))
+        print(hidden("\n\n".join(answer[0] for answer in answers), secrets))
     return 0
+
+
+def _without(value: Any, secrets: set[str]) -> Any:
+    """Return plain values without secrets."""
+    if isinstance(value, dict):
+        return {name: _without(item, secrets) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secrets) for item in value]
+    return hidden(value, secrets) if isinstance(value, str) else value
 
 
 Answer = tuple[str, dict[str, Any]]
@@ -179,5 +191,5 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and "_target_" not in value:
             found |= _leaves(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value
+            found[f"{prefix}{name}"] = masked(value, str(name))
     return found

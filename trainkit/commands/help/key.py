@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainkit.commands.dispatch import PROGRAM
 from trainkit.commands.help.known_keys import Known, allowed_values, comment_on
-from trainkit.commands.help.outline import Outline, at, has, outline
+from trainkit.commands.help.outline import Outline, has, outline
+from trainkit.config.checking.fields import at
+from trainkit.config.checking.masking import masked, masked_override
+from trainkit.config.checking.secrets import is_secret
 from trainkit.config.composing.origins import lines_of
 from trainkit.config.composing.origins import shown as shown_file
 from trainkit.config.composing.recipes import groups, options
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 ANYTHING = described(Any)
 TRY = {"run_dir": "runs/one", "resume": "auto", "name": "first_try", "tags": "[first,wide]"}
 """Values worth showing, of keys that take any text."""
+FACTS = ("data.classes", "data.outputs", "data.channels", "data.features", "data.size")
+"""What is as the data are: another value is never worth a try."""
 
 
 @dataclass(slots=True)
@@ -92,16 +97,23 @@ def explained_key(line: Line, tree: Outline, more: Sequence[Path], path: str) ->
         annotation = None if live is None else _of_signature(found, *live)
     _default_of(found, line, more)
     if composed is not None and has(composed.plain, path):
-        value = at(composed.plain, path)
-        found.value = "" if isinstance(value, dict) else shown(value)
+        value = masked(at(composed.plain, path), path)
+        found.value = shown(value)
+        if isinstance(value, dict):
+            found.value = str(value["_target_"]).rpartition(".")[2] if "_target_" in value else ""
         origin = composed.origins.of(path)
-        found.set_by = str(origin) if origin is not None else ""
+        if origin is not None:
+            found.set_by = str(origin) if origin.override is None else f"override {masked_override(origin.override)}"
     present = at((composed.plain if composed is not None else tree.config), path)
+    value = ""
     if isinstance(present, dict):
+        value = "null" if "_target_" in present and found.default == "null" else ""
         found.takes = "" if found.takes == ANYTHING else found.takes
-    else:
-        example = f"{path}={_example(found, present, annotation, rules)}"
-        found.example = f"{PROGRAM} {shlex.join([*_line_of(line, found, tree, more), example])}"
+    elif path not in FACTS and not is_secret(path):
+        usual = key.default if present is None and key is not None and type(key.default) in (int, float) else present
+        value = _example(found, usual, annotation, rules)
+    if value:
+        found.example = f"{PROGRAM} {shlex.join([*_line_of(line, found, tree, more), f'{path}={value}'])}"
     return found
 
 
@@ -163,7 +175,7 @@ def _default_of(found: Explained, line: Line, more: Sequence[Path]) -> None:
     usual = outline([*parts, *kept, *found.options[:1]], *more)
     if not has(usual.config, found.path):
         return
-    value = at(usual.config, found.path)
+    value = masked(at(usual.config, found.path), found.path)
     if isinstance(value, dict):
         found.default = ""
         return
@@ -242,7 +254,7 @@ def _line_of(line: Line, found: Explained, tree: Outline, more: Sequence[Path]) 
 
 
 def _example(found: Explained, present: Any, annotation: Any, rules: Mapping[str, Any] | None) -> str:
-    """Return a value other than the present one that the key takes; ``VALUE`` where none can be guessed."""
+    """Return a value other than the present one that the key takes; empty where none can be guessed."""
     if found.path in TRY:
         return TRY[found.path]
     listed = isinstance(present, list)
@@ -250,23 +262,33 @@ def _example(found: Explained, present: Any, annotation: Any, rules: Mapping[str
         if choice not in (shown(present), "null"):
             return f"[{choice}]" if listed else choice
     if annotation is None or found.takes.startswith(("text", ANYTHING)):
-        return "VALUE"
+        return ""
     for guess in _guesses(present):
         if guess != present and not misfit(guess, annotation, rules):
             return str(shown(guess)).replace(", ", ",")
-    return "VALUE"
+    return ""
 
 
 def _guesses(present: Any) -> list[Any]:
     """Return values near the present one, and then the usual ones of each type."""
-    near: list[Any] = []
-    if isinstance(present, float):
-        near = [present / 10, present / 2]
-    elif isinstance(present, int) and not isinstance(present, bool):
-        near = [present * 2, present // 2]
-    elif isinstance(present, list) and present:
-        near = [[item * 2 for item in present]] if all(type(item) is int for item in present) else []
+    near: list[Any] = _near(present)
+    if isinstance(present, list) and present:
+        whole = all(type(item) is int for item in present)
+        near = [[item * 2 for item in present]] if whole else [[*present[:-1], item] for item in _near(present[-1])]
     return [*near, 10, 0.1, 1, "1ep", "10min", "500st"]
+
+
+def _near(number: Any) -> list[Any]:
+    """Return what one would try instead of a number: half of what 0.9 lacks of 1, a third of a learning rate."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return []
+    if isinstance(number, int):
+        return [number * 2, number // 2] if number else [1]
+    if number == 0:
+        return [0.1, 0.01]
+    if 0.5 < number < 1:
+        return [float(f"{1 - 2 * (1 - number):.6g}")]
+    return [float(f"{number / 3:.1g}"), number * 2]
 
 
 def _with(text: str, more: str) -> str:

@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from trainkit.config.checking.fields import at
 from trainkit.config.composing.origins import lines_of
 from trainkit.config.composing.recipes import file_of as find
 from trainkit.config.composing.recipes import folder, groups
 
 ROOT = "config"
 GLOBAL = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
+_SPACED = re.compile(r"""'[^']*'|"[^"]*"|([{,]\s*[\w.-]+):(?=\S)""")
+"""A key in braces; an override needs no space behind its colon, a YAML does."""
 DEPTH = 20
 """Of files that build on others; beyond it there is a circle."""
 
@@ -108,18 +111,6 @@ def described_groups() -> dict[str, str]:
     """Return what each group is, from the comments in the root config."""
     rows = re.findall(r"^  - (\w+): \S+ *(?:# *(.*))?$", _text(folder() / f"{ROOT}.yaml"), re.MULTILINE)
     return {group: comment.partition(";")[0].strip() for group, comment in rows}
-
-
-def at(config: Any, path: str) -> Any:
-    """Return what stands at a dotted path; None where nothing does."""
-    for name in path.split(".") if path else ():
-        if isinstance(config, list) and name.isdigit() and int(name) < len(config):
-            config = config[int(name)]
-        elif isinstance(config, Mapping):
-            config = config.get(name)
-        else:
-            return None
-    return config
 
 
 def has(config: Any, path: str) -> bool:
@@ -221,7 +212,11 @@ def _apply(config: dict[str, Any], override: str, names: Sequence[str]) -> None:
     if key.startswith("~"):
         node.pop(leaf, None)
     elif equals and path not in names:
-        node[leaf] = _parsed(value)
+        node[leaf] = _parsed(_SPACED.sub(_spaced, value) if value[:1] in ("{", "[") else value)
+
+
+def _spaced(match: re.Match[str]) -> str:
+    return f"{match[1]}: " if match[1] else match[0]
 
 
 def _parsed(text: str) -> Any:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainkit.config.checking.crosschecks import cross_findings
-from trainkit.config.checking.fields import Fields, apply, at
-from trainkit.config.checking.secrets import MASKED, is_secret
+from trainkit.config.checking.fields import MISSING, Fields, apply, at, related
+from trainkit.config.checking.masking import masked_finding, secrets_of, typed_secrets
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.origins import Origins
-from trainkit.config.schema.keys import covers, schema_findings, target_keys
+from trainkit.config.schema.keys import schema_findings, target_keys
+from trainkit.errors import closest
 from trainkit.findings import Finding, FindingsError, errors_in, ordered
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
+DIRECTIVES = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 CHOSEN = ("model", "data", "objective", "optimizer")
 """Groups that no training goes without."""
 
@@ -42,13 +42,14 @@ log = logging.getLogger("trainkit")
 def check(composed: Composed) -> list[Finding]:
     """Return all that is wrong with a config, or may be: errors first.
 
-    The targets, whose look-up imports torch, are left for the next time where the schema found a mistake already and
-    judges all that a person set.
+    The targets, whose look-up imports torch, are left for the next time where there is a mistake already and no target
+    that a person set, or gave arguments, is one that the schema does not know.
     """
     plain, origins = composed.plain, composed.origins
     found = [*composed.findings, *schema_findings(plain, origins, raw_of(composed))]
     found += [] if errors_in(composed.findings) else _unchosen(plain)
-    deep = not errors_in(found) or any(not _is_covered(plain, path) for path in _set_by_user(plain, "", origins))
+    deep = not errors_in(found) or _has_own_targets(composed, found)
+    found += [] if deep else _unknown_arguments(composed, found)
     if deep:
         from trainkit.config.targets.nodes import target_findings
         from trainkit.config.targets.trusted import Trusted
@@ -60,7 +61,8 @@ def check(composed: Composed) -> list[Finding]:
         from trainkit.config.checking.transfer import transfer_findings
 
         found += transfer_findings(fields_of(composed, found), trusted)
-    return ordered(map(_masked, _one_a_place(found)))
+    secrets = secrets_of(plain) | typed_secrets(composed.overrides)
+    return ordered(masked_finding(finding, secrets) for finding in _one_a_place(found))
 
 
 def sound(composed: Composed) -> list[Finding]:
@@ -132,17 +134,40 @@ def _transfers(plain: Mapping[str, Any]) -> bool:
     return any(value not in NOTHING for value in options)
 
 
-def _is_covered(plain: Mapping[str, Any], path: str) -> bool:
-    """Say whether the schema alone judges a value; of a target it must know the arguments.
+def _has_own_targets(composed: Composed, found: Sequence[Finding]) -> bool:
+    """Say whether a person set a target that the schema does not know, or something in one, that is not told yet."""
+    told = [finding.place for finding in errors_in(found) if finding.place]
+    return any(
+        _is_of_unknown_target(composed.plain, path)
+        for path in _set_by_user(composed.plain, "", composed.origins)
+        if not any(related(path, place) for place in told)
+    )
 
-    Plans, weights and heads are judged by the names of the network, too.
-    """
-    top, _, inner = path.partition(".")
-    if inner and re.split(r"[.\[]", inner)[0] in TRANSFER.get(top, ()) and at(plain, path) not in NOTHING:
-        return False
-    if path.endswith("._target_"):
-        return target_keys(str(at(plain, path))) is not None
-    return covers(plain, path)
+
+def _is_of_unknown_target(plain: Mapping[str, Any], path: str) -> bool:
+    """Say whether a value is judged by a target that the schema does not know."""
+    while path:
+        node = at(plain, path)
+        target = str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else MISSING
+        if target != MISSING:
+            return target_keys(target) is None
+        path = path.rpartition("[")[0] if path.endswith("]") else path.rpartition(".")[0]
+    return False
+
+
+def _unknown_arguments(composed: Composed, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Find what a person gave to a target whose arguments the schema knows, and which is none of them."""
+    plain = composed.plain
+    told = {finding.place for finding in found}
+    for path in _set_by_user(plain, "", composed.origins):
+        parent, _, name = path.rpartition(".")
+        node = at(plain, parent) if parent else None
+        target = str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else ""
+        known = target_keys(target)
+        if known is not None and name not in known and name not in DIRECTIVES and path not in told:
+            message = f"{target.rpartition('.')[2]} takes no such argument"
+            near = closest(path, [f"{parent}.{key}" for key in known]).strip()
+            yield Fields(plain, composed.origins).finding("unknown-argument", path, message, fix=near)
 
 
 def _unchosen(plain: Mapping[str, Any]) -> Iterator[Finding]:
@@ -179,12 +204,3 @@ def _one_a_place(found: Sequence[Finding]) -> Iterator[Finding]:
                 continue
             told.add(finding.place)
         yield finding
-
-
-def _masked(finding: Finding) -> Finding:
-    """Return a finding that does not tell a secret."""
-    if not is_secret(finding.place) or finding.value in (None, "null"):
-        return finding
-    secret = str(finding.value).strip("'\"")
-    texts = {name: getattr(finding, name).replace(secret, MASKED) for name in ("evidence", "message", "fix")}
-    return replace(finding, value=MASKED, **texts)

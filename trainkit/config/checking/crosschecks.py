@@ -18,7 +18,10 @@ from trainkit.values import shown
 
 WIDTHS = ("model.out_features", "model.num_classes", "model.head.out_features")
 """Where the shipped models, torch's and torchvision's, keep the number of their outputs."""
+OF_COLOURS = ("torchvision.models.",)
+"""Models that take three channels."""
 RESUMES = ("auto", "weights")
+DEVICES = ("cuda", "cpu", "mps", "auto")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 WITHOUT_EFFECT = (
     ("trainer.gradient_clip_algorithm", "trainer.gradient_clip_val", None, "trainer.gradient_clip_val=1.0"),
@@ -85,9 +88,23 @@ def objective(fields: Fields) -> Iterator[Finding]:
     if kind == "classification" and classes is None and outputs == 1:
         message = "a classification, but the data are numbers to be predicted: data.classes=null"
         yield fields.finding("unfit-objective", "objective", message, fix="objective=regression suits them")
-    elif kind == "regression" and isinstance(classes, int) and outputs == classes:
-        message = f"a regression, but the targets of these data are classes: data.classes={classes}"
+    elif kind in ("regression", "binary") and isinstance(classes, int) and outputs == classes:
+        what = "a regression" if kind == "regression" else "a loss of yes or no"
+        message = f"{what}, but the targets of these data are classes: data.classes={classes}"
         yield fields.finding("unfit-objective", "objective", message, fix="objective=classification suits them")
+
+
+def inputs(fields: Fields) -> Iterator[Finding]:
+    """Hold what the model takes against the data: channels of the images, numbers of a flattened input."""
+    for place, fact in (("model.in_channels", "data.channels"), ("model.in_features", "data.features")):
+        taken, given = fields.number(place), fields.number(fact)
+        if fields.target("model").startswith("trainkit.") and None not in (taken, given) and taken != given:
+            yield fields.finding("unfit-input", place, f"the data have {given:g} ({fact})", fix=f"{place}={given:g}")
+    channels = fields.number("data.channels")
+    if fields.target("model").startswith(OF_COLOURS) and channels not in (None, 3):
+        message = f"takes images of 3 channels, but these data have {channels:g} (data.channels)"
+        fix = "model=cnn takes any; or data=cifar10, or data of your own with 3 channels and data.channels=3"
+        yield fields.finding("unfit-input", "model._target_", message, fix=fix)
 
 
 def reduction(fields: Fields) -> Iterator[Finding]:
@@ -130,9 +147,9 @@ def device(fields: Fields) -> Iterator[Finding]:
     except ConfigError as error:
         message = str(error).removeprefix(f"trainer.device={name}: ")
         fix = "trainer.device=cuda means a GPU" if name.lower() in ("gpu", "nvidia") else ""
-        yield fields.finding(
-            "no-device", "trainer.device", message, fix=fix or closest(name, ["cuda", "cpu", "mps"]).strip()
-        )
+        known = name.partition(":")[0] in DEVICES
+        fix = fix or ("trainer.device=auto takes what is there" if known else closest(name, DEVICES).strip())
+        yield fields.finding("no-device", "trainer.device", message, fix=fix)
         return
     if fields.text("trainer.precision") == "fp16" and kind == "cpu":
         yield fields.finding(
@@ -242,5 +259,5 @@ def _exists(path: str) -> bool:
         return False
 
 
-RULES = (data_facts, head, objective, reduction, nesterov, workers, resuming, overfitting, without_effect)
+RULES = (data_facts, head, inputs, objective, reduction, nesterov, workers, resuming, overfitting, without_effect)
 MACHINE = (device, compile_mode)

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainkit.config.checking.fields import Fields, at
 from trainkit.errors import ConfigError, closest
-from trainkit.findings import Finding
+from trainkit.findings import Finding, Severity
 from trainkit.timing import duration
 
 SUPERVISED = ("trainkit.objectives.supervised", "trainkit.supervised")
@@ -102,11 +102,11 @@ def early_stopping_metric(fields: Fields) -> Iterator[Finding]:
 
 
 def directions(fields: Fields) -> Iterator[Finding]:
-    """Warn of a metric that is to become worse: accuracy with ``min``, a loss with ``max``."""
+    """Refuse a metric that is to become worse, accuracy with ``min``, a loss with ``max``; early stopping is warned."""
     metric, mode = fields.text("monitor.metric"), fields.text("monitor.mode")
     if _is_upside_down(metric, mode):
         effect = "the worst weights would count as the best"
-        yield _upside_down(fields, "monitor.mode", metric, mode, effect)
+        yield _upside_down(fields, "monitor.mode", metric, mode, effect, "error")
     for path in _early_stoppings(fields):
         watched = fields.text(f"{path}.monitor") or metric
         usual = mode if watched == metric else "min"
@@ -219,7 +219,7 @@ def _cure(fields: Fields, metric: str, names: tuple[str, ...]) -> str:
     leaf = metric.replace("\\", "/").rpartition("/")[2]
     kind = kind_of(fields)
     if kind == "classification" and leaf in OFFERED["Classification"] and f"val/{leaf}" not in names:
-        return f"metrics=classification and metrics.classification.names=[accuracy, {leaf}] would have it logged"
+        return _would_log(fields, leaf)
     spelt = (
         metric.replace("_", "/", 1).replace("valid/", "val/").replace("validation/", "val/").replace("test/", "val/")
     )
@@ -229,15 +229,26 @@ def _cure(fields: Fields, metric: str, names: tuple[str, ...]) -> str:
     return f"Did you mean {exact or starts[0]!r}?" if exact or starts else closest(metric, list(names)).strip()
 
 
+def _would_log(fields: Fields, leaf: str) -> str:
+    """Return what has a metric of classification logged, beside those that are there."""
+    given = [path for path in fields.entries("metrics") if fields.target(path) == "trainkit.metrics.Classification"]
+    path = next(iter(given), "metrics.classification")
+    there = (_given_by(fields, path, fields.target(path)) or ()) if given else ("accuracy",)
+    names = f"{path}.names=[{','.join(dict.fromkeys([*there, leaf]))}]"
+    return f"{names} would have it logged" if given else f"metrics=classification and {names} would have it logged"
+
+
 def _is_upside_down(metric: str, mode: str) -> bool:
     leaf = metric.rpartition("/")[2]
     return (mode == "min" and leaf in LARGE_IS_GOOD) or (mode == "max" and leaf in SMALL_IS_GOOD)
 
 
-def _upside_down(fields: Fields, place: str, metric: str, mode: str, effect: str) -> Finding:
+def _upside_down(
+    fields: Fields, place: str, metric: str, mode: str, effect: str, severity: Severity = "warning"
+) -> Finding:
     good, other = ("smaller", "min") if mode == "max" else ("larger", "max")
     message = f"{metric} is the better the {good} it is, but its mode is {mode}"
-    return fields.finding("mode-conflict", place, message, severity="warning", effect=effect, fix=f"{place}={other}")
+    return fields.finding("mode-conflict", place, message, severity=severity, effect=effect, fix=f"{place}={other}")
 
 
 RULES = (

@@ -11,13 +11,18 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainkit.config.composing.composition import CompositionError, Parsed, reading, store
-from trainkit.config.composing.origins import shown
-from trainkit.config.composing.recipes import file_of, folder, options, recipes
+from trainkit.config.composing.composition import CompositionError, Parsed, named_by_hydra, reading, store
+from trainkit.config.composing.defaults import Defaults, defaults_of, options_at_root
+from trainkit.config.composing.origins import lists_of, shown
+from trainkit.config.composing.recipes import file_of, folder, recipes
 from trainkit.config.composing.suggestions import MAIN, nearest
 from trainkit.findings import Finding
 
 HEADER = "# @package _global_"
+NEEDED = ("recipe", "trainer", "model", "data", "objective", "optimizer")
+"""Groups that no run goes without; of the others ``GROUP=null`` is Hydra's way to leave one out."""
+NONE = "_none"
+"""The option that stands for none."""
 EXTENDS = r"[-\s{,]/recipe\s*:"
 """How a recipe may name the one that it extends, besides ``/recipe/mlp``."""
 
@@ -36,6 +41,8 @@ class Choices:
     given: dict[str, Path] = field(default_factory=dict)
     """Recipes by path: the name that Hydra knows them by, such as ``recipe/mine_1a2b3c4d``, and the file."""
     recipe: str | None = None
+    has_sweeper: bool = False
+    """Whether the line chooses a sweeper other than Hydra's own."""
     typed: dict[str, str] = field(default_factory=dict)
     """What was typed for an override of :attr:`overrides` that reads otherwise."""
 
@@ -43,10 +50,13 @@ class Choices:
         """Take a choice, or find what is wrong with it."""
         group, value = parsed.key, parsed.value
         if group == "hydra" or group.startswith(("hydra.", "hydra/")):
-            self.overrides.append(parsed.text)
+            self._of_hydra(parsed)
             return
         if parsed.sign == "~":
             self._leave_out(parsed)
+            return
+        if value is None and group not in NEEDED:
+            self._choose_none(parsed)
             return
         if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             self._wrong(parsed, "chooses one option, not a list", f"Options: {', '.join(self.groups[group])}")
@@ -75,6 +85,33 @@ class Choices:
         self.typed[text] = parsed.text
         self.overrides.append(text)
 
+    def _choose_none(self, parsed: Parsed) -> None:
+        """Choose an option that holds nothing: a null is known to Hydra's defaults lists, not to its command line."""
+        store(NONE, {}, group=parsed.key, package="_global_")
+        self._take(parsed, NONE)
+
+    def _of_hydra(self, parsed: Parsed) -> None:
+        """Take an override of Hydra's own, or find what it is no use for here."""
+        path, sweeper = parsed.key, "hydra.sweeper.params"
+        names = None if parsed.sign else named_by_hydra(path)
+        if path == "hydra.searchpath":
+            message = "names config folders, which are given by a flag here"
+            self._wrong(parsed, message, "Write --config-dir PATH", "bad-override")
+        elif f"{path}.".startswith(f"{sweeper}.") and not self.has_sweeper:
+            message = "a sweep is given by several values of a key"
+            self._wrong(parsed, message, "Write such as: -m optimizer.lr=0.1,0.2", "bad-override")
+        elif names is not None:
+            near = nearest(path, names)
+            listed = ", ".join(name.rpartition(".")[2] for name in names)
+            fix = f"Did you mean {near!r}?" if near else f"Keys: {listed}"
+            self.findings.append(
+                Finding(
+                    rule="unknown-key", severity="error", place=path, message="there is no such key of Hydra's", fix=fix
+                )
+            )
+        else:
+            self.overrides.append(parsed.text)
+
     def _wrong(self, parsed: Parsed, message: str, fix: str, rule: str = "unknown-option") -> None:
         value = parsed.text.partition("=")[2] if parsed.has_value else None
         place = f"{parsed.key}@{parsed.package}" if parsed.package else parsed.key
@@ -85,6 +122,9 @@ class Choices:
             self._wrong(parsed, "the trainer's settings cannot be left out", "Set one such as trainer.max_epochs=3")
         elif parsed.value is not None and str(parsed.value) not in self.groups[parsed.key]:
             self._wrong(parsed, "there is no such option", f"~{parsed.key} leaves the group out")
+        elif parsed.key in ("debug", "recipe"):  # of which nothing is chosen from the start
+            self.recipe = None if parsed.key == "recipe" else self.recipe
+            self._choose_none(parsed._replace(sign=""))
         else:
             self.overrides.append(parsed.text)
 
@@ -137,7 +177,7 @@ class Choices:
         names = sorted(p.name for p in around.iterdir() if p.suffix in (".yaml", ".yml"))
         near, recipe = nearest(path.name, names), nearest(path.stem, self.groups["recipe"], cutoff=0.8)
         self.unsure.add("*")
-        if near is not None:
+        if near is not None and (recipe != path.stem or path.parent != Path()):
             found = path.parent / near
             cure = str(found) if "/" in str(found) else f"./{found}"
             self._wrong(parsed, "there is no such file", f"Did you mean 'recipe={cure}'?", "unknown-recipe")
@@ -173,7 +213,7 @@ class Choices:
             return None
         defaults = config.get("defaults")
         if isinstance(defaults, ListConfig):  # {/recipe: mlp} is, to Hydra, the choice of this very recipe
-            listed: Any = OmegaConf.to_container(defaults)
+            listed = self._mended(defaults_of(path, text, self.groups))
             config.defaults = [_extension(item) for item in listed]
         name = f"{re.sub(r'[^a-zA-Z0-9]', '_', path.stem)}_{sha256(str(path).encode()).hexdigest()[:8]}"
         store(name, config, group="recipe", package="_global_")
@@ -181,6 +221,12 @@ class Choices:
         if path.parent.name == "recipe" and path.parent.parent not in (folder(), *self.folders):
             self.folders.append(path.parent.parent)  # it lies in a config folder, whose other options it may choose
         return name
+
+    def _mended(self, defaults: Defaults) -> list[Any]:
+        self.findings += defaults.findings
+        if defaults.debug is not None and not any(re.match("[+~]*debug(=|$)", text) for text in self.overrides):
+            self.overrides.insert(0, f"debug={defaults.debug}")  # one on the line, which comes after it, wins
+        return defaults.items
 
     def _own_recipe(self, option: str) -> str | None:
         """Return the name that Hydra is to know a recipe by: another one where it would not read it as it is meant."""
@@ -192,7 +238,8 @@ class Choices:
         except (OSError, UnicodeDecodeError):
             return option  # composing it says so
         headless = package_of(text) is None
-        if not headless and not re.search(EXTENDS, text, re.MULTILINE):
+        mended = defaults_of(path, text, self.groups).mended
+        if not headless and not mended and not re.search(EXTENDS, text, re.MULTILINE):
             return option
         name = self._stored(path)
         if name is not None and headless:
@@ -215,9 +262,29 @@ class Choices:
             file, line = self._names(group, "", parent)
             fix = f"In a defaults list write: override /{group}: OPTION"
             return _of_file("duplicate-option", group, "is chosen twice, here and in config.yaml", file, line, fix=fix)
+        if "Cannot merge" in text or "ListConfig" in text:
+            return self._unmergeable(error, parent)
+        if error.group and "@" in error.group:
+            group, _, package = error.group.partition("@")
+            fix = f"Write {group}=OPTION, or +{group}@{package}=OPTION to add one at {package}"
+            return _of_file("unknown-option", error.group, "nothing was chosen to go there", parent, fix=fix)
         if error.group:
             return _of_file("unknown-option", error.group, "there is no such group to choose an option of", parent)
         return _of_file("bad-config", error.path or "", text, parent)
+
+    def _unmergeable(self, error: CompositionError, parent: Path | None) -> Finding:
+        """Find a list over a mapping in a file of the user's; OmegaConf does not say where it is."""
+        chosen = [text.lstrip("+").replace("=", "/") for text in self.overrides]
+        files = [parent, *(file_of(name, self.folders, self.given) for name in chosen)]
+        own = dict.fromkeys(file for file in files if file is not None and not file.is_relative_to(folder()))
+        lists = [(file, path, line) for file in own for path, line in lists_of(file)]
+        message = "is a list in one file and a mapping in another, which YAML files cannot lay over each other"
+        if not lists:
+            return _of_file("bad-config", error.path or "", message, parent)
+        file, path, line = lists[0]
+        places = " or ".join(dict.fromkeys(path for _, path, _ in lists))
+        fix = f"Leave it out there, and give it on the command line: '{path}=[...]'"
+        return _of_file("bad-config", places, message, file, line, fix=fix)
 
     def _no_option(self, error: CompositionError, option: str, parent: Path | None) -> Finding:
         group = error.group or ""
@@ -300,8 +367,3 @@ def package_of(text: str) -> str | None:
     head = re.match(r"(?:\s*#[^\n]*\n|\s*\n)*", text)
     found = re.search(r"^\s*#\s*@package[:\s]\s*([\w.]+)", head[0] if head else "", re.MULTILINE)
     return found[1] if found else None
-
-
-def options_at_root() -> frozenset[str]:
-    """Return trainkit's groups, all of which ``config.yaml`` has."""
-    return frozenset(path.name for path in folder().iterdir() if path.is_dir() and options(path.name))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from trainkit.config.composing.choosing import NONE as NO_OPTION
 from trainkit.config.composing.choosing import Choices
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.composition import ROOT, Base, CompositionError, Parsed, base, registered
@@ -19,6 +20,7 @@ from trainkit.config.composing.line import finding_of as finding_of_slip
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.overrides import read_overrides
 from trainkit.config.composing.recipes import file_of, groups, recipes
+from trainkit.config.composing.replacing import without
 from trainkit.config.composing.resolving import resolved
 from trainkit.config.composing.setting import Setter
 from trainkit.config.composing.suggestions import is_there
@@ -131,7 +133,10 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
     choices = Choices(_groups(folders), folders)
     findings = [*line.findings]
     values: list[Parsed] = []
-    for parsed in read_overrides(line, findings, choices.groups):
+    read = read_overrides(line, findings, choices.groups)
+    choices.has_sweeper = any(parsed.key == "hydra/sweeper" for parsed in read)
+    for parsed in read:
+        parsed = parsed._replace(package=None) if parsed.package == parsed.key else parsed
         (choices.choose if _is_choice(parsed, choices.groups) else values.append)(parsed)
     if start.needs_recipe and not choices.recipe and not choices.unsure:
         names = ", ".join(recipe.name for recipe in recipes(*folders))
@@ -146,6 +151,8 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
         elif (path := file_of(entry.name, choices.folders, choices.given)) is not None:
             origins.read(path, entry.package)
     config = files.config
+    if origins.replaced:
+        config = OmegaConf.create(without(OmegaConf.to_container(config, resolve=False), origins.replaced))
     if start.laid:
         laid = copy.deepcopy(dict(start.laid))
         config = OmegaConf.create(_laid(OmegaConf.to_container(config, resolve=False), laid, "", origins))
@@ -166,10 +173,11 @@ def _finished(
     of_files = file_findings(files, choices, origins, setter)
     for parsed in values:
         setter.apply(parsed)
+    setter.finish()
     findings += [*choices.findings, *of_files, *setter.findings]
-    config, unresolved = resolved(setter.config, origins, setter.keys, choices.unsure)
+    config, unresolved = resolved(setter.config, origins, setter.keys, choices.unsure, line.sweeps)
     findings += [*unresolved, *(finding_of_slip(slip, _cure(slip.cure, setter)) for slip in line.slips)]
-    project = [path.parent for path in _folders(line)] + [path.parent for path in choices.given.values()]
+    project = [path.parent for path in choices.folders] + [path.parent for path in choices.given.values()]
     alone = [parsed.text for parsed in read_overrides(line, []) if parsed.key == "recipe"]
     of_recipe = partial(_alone, alone, line.config_dir) if alone else (lambda: None)
     return Composed(
@@ -278,6 +286,8 @@ def _laid(node: Any, over: Any, path: str, origins: Origins) -> Any:
 
 
 def _own_name(group: str, option: str | None, choices: Choices) -> str | None:
+    if option == NO_OPTION:
+        return None
     path = choices.given.get(f"{group}/{option}")
     return option if path is None else path.stem
 

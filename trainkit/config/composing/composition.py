@@ -7,17 +7,19 @@ its own, and ``ConfigLoader.compute_defaults_list``, since only it knows which f
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import hydra
 import yaml
 from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -128,6 +130,20 @@ def parse(text: str) -> Parsed:
     values = tuple(_values(override)) if override.is_sweep_override() else ()
     value = None if values else override.value()
     return Parsed(text, sign, override.key_or_group, override.package, value, "=" in text, values)
+
+
+def named_by_hydra(path: str) -> list[str] | None:
+    """Return what was probably meant by a key of Hydra's that it does not have, None if it has it or may have it."""
+    kind: Any = HydraConf
+    names = path.split(".")
+    for place, name in enumerate(names[1:] if "/" not in path else (), 1):
+        if not dataclasses.is_dataclass(kind):
+            return None
+        hints = get_type_hints(kind)
+        if name not in hints:
+            return [".".join([*names[:place], other, *names[place + 1 :]]) for other in hints]
+        kind = hints[name]
+    return None
 
 
 @contextmanager

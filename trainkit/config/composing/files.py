@@ -11,7 +11,8 @@ from trainkit.config.composing.composition import Base
 from trainkit.config.composing.origins import Origins, lines_of, shown
 from trainkit.config.composing.recipes import file_of, folder
 from trainkit.config.composing.setting import Setter
-from trainkit.config.composing.suggestions import ALIKE, nearest
+from trainkit.config.composing.suggestions import nearest
+from trainkit.config.schema.keys import ALIKE
 from trainkit.findings import Finding
 
 

@@ -10,13 +10,11 @@ from typing import NamedTuple
 
 from trainkit.config.composing.recipes import recipes
 from trainkit.errors import nearest
-from trainkit.findings import Finding, FindingsError
+from trainkit.findings import Finding, FindingsError, errors_in
 
 TRAIN_FLAGS: Mapping[str, tuple[str, ...] | None] = {
     "-m": None,
     "--multirun": None,
-    "-r": None,
-    "--run": None,
     "-c": ("job", "hydra", "all"),
     "--cfg": ("job", "hydra", "all"),
     "-p": (),
@@ -36,7 +34,25 @@ INSTEAD = {
     "--trust": "trusted_packages=[{}]",
 }
 """Flags of Hydra's and of former releases, and what to write."""
-ALIKE = 0.7
+KNOWN_ELSEWHERE = {
+    "--gpu": "trainer.device=cuda",
+    "--gpus": "trainer.device=cuda",
+    "--cuda": "trainer.device=cuda",
+    "--use-gpu": "trainer.device=cuda",
+    "--cpu": "trainer.device=cpu",
+}
+"""Flags of other programs, without a value, and the override that they mean."""
+NO_KEYS = {
+    "-r": "; a run needs none",
+    "--run": "; a run needs none",
+    "--verbose": "; --traceback shows an error's frames",
+    "--debug": "; debug=fast tries a run out",
+    "--quiet": "; ~callbacks.progress shows no progress",
+    "--json": "; the commands check, help and recipes take it",
+    "--hydra-help": "; --help lists what there is",
+}
+"""Flags of other programs that no key stands for, and what to say."""
+FLAG_ALIKE = 0.7
 """Likeness from which on an unknown flag is taken for a misspelt one; ``--multirn`` is 0.95, ``--recipe`` 0.56."""
 
 
@@ -93,7 +109,7 @@ class Line:
             FindingsError: That lists what is wrong with its words, whatever the config may be.
         """
         slips = [finding_of(slip) for slip in self.slips]
-        if self.findings or slips:
+        if errors_in(self.findings) or slips:
             raise FindingsError([*self.findings, *slips])
         return self
 
@@ -147,10 +163,23 @@ class _Reader:
                 self._override(word)
             else:
                 self._word(word)
+        self._doubled()
         if self.line.config_dir is not None and not Path(self.line.config_dir).is_dir():
             self._wrong(f"--config-dir {self.line.config_dir}: there is no such folder", "bad-folder")
             self.line.config_dir = None
         return self.line
+
+    def _doubled(self) -> None:
+        """Warn of keys that were given two values: one may have been meant for another key."""
+        seen: dict[str, str] = {}
+        for text in [] if self.line.sweeps else self.line.overrides:
+            key, equals, value = text.lstrip("+").partition("=")
+            if not equals or text.startswith("~") or value.startswith("{"):
+                continue
+            before = seen.setdefault(key, text)
+            if before.lstrip("+").partition("=")[2] != value:
+                message = f"is given twice, as {before} and {text}; the last one counts"
+                self.line.findings.append(Finding(rule="given-twice", severity="warning", place=key, message=message))
 
     def _wrong(self, message: str, rule: str = "bad-flag", fix: str = "") -> None:
         self.line.findings.append(Finding(rule=rule, severity="error", place="", message=message, fix=fix))
@@ -218,6 +247,10 @@ class _Reader:
         elif self._bare():
             value = self.words.pop(0)
             self._slip(f"{name} {value}", f"{name.lstrip('-')}={value}", "a value is given by KEY=VALUE")
+        elif name in NO_KEYS:
+            self._wrong(f"{name}: no such flag{NO_KEYS[name]}")
+        elif name in KNOWN_ELSEWHERE:
+            self._slip(name, KNOWN_ELSEWHERE[name], "no such flag")
         elif len(name) == 2:
             self._wrong(f"{name}: no such flag; --help lists those that there are")
         else:
@@ -232,7 +265,7 @@ class _Reader:
             return begun[0]
         if "-" + name in long:  # -multirun
             return "-" + name
-        return next(iter(nearest(name, long, ALIKE)), "") if name.startswith("--") else ""
+        return next(iter(nearest(name, long, FLAG_ALIKE)), "") if name.startswith("--") else ""
 
     def _listed(self) -> str:
         return f"; it takes {', '.join(flag for flag in self.takes if flag.startswith('--'))}"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -43,6 +43,9 @@ class Origins:
     entries: dict[str, Origin] = field(default_factory=dict)
     foreign: set[str] = field(default_factory=set)
     """Paths that Python code set, which has no line to name."""
+    replaced: set[str] = field(default_factory=set)
+    """Paths within a node that a later file gave another ``_target_``, and that were set before it."""
+    _targets: dict[str, str | None] = field(default_factory=dict)
 
     def of(self, path: str) -> Origin | None:
         """Return what set the value at a path, or else the nearest node around it that was set as a whole."""
@@ -80,14 +83,40 @@ class Origins:
     def read(self, file: Path, package: str) -> None:
         """Note all keys of a YAML file whose content goes to ``package``; a file that is no YAML has none."""
         shipped = file.is_relative_to(folder())
-        for path, line in lines_of(file):
-            place = ".".join(part for part in (package, path) if part)
-            self.entries[place] = Origin(file=file, line=line, shipped=shipped)
+        found = [(f"{package}.{key.path}" if package else key.path, key) for key in _keys_of(file)]
+        for place, key in found:
+            node, _, leaf = place.rpartition(".")
+            if leaf == "_target_":
+                if self._targets.get(node) not in (None, key.text):
+                    self.replaced |= {other for other in self.entries if other.startswith(f"{node}.")}
+                self._targets[node] = key.text
+        for place, key in found:
+            self.entries[place] = Origin(file=file, line=key.line, shipped=shipped)
             self.foreign.discard(place)
+            self.replaced.discard(place)
+
+
+class _Key(NamedTuple):
+    """A key of a YAML file."""
+
+    path: str
+    line: int
+    text: str | None
+    """Its value, where that is a single one."""
+    is_list: bool = False
 
 
 def lines_of(file: Path) -> Iterator[tuple[str, int]]:
     """Yield the dotted path and the line (from 1 on) of each key and list of a YAML file, ``defaults`` left out."""
+    yield from ((key.path, key.line) for key in _keys_of(file))
+
+
+def lists_of(file: Path) -> Iterator[tuple[str, int]]:
+    """Yield the dotted path and the line of each list within a mapping of a YAML file."""
+    yield from ((key.path, key.line) for key in _keys_of(file) if key.is_list and "." in key.path)
+
+
+def _keys_of(file: Path) -> Iterator[_Key]:
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, OSError, UnicodeDecodeError):
@@ -96,22 +125,23 @@ def lines_of(file: Path) -> Iterator[tuple[str, int]]:
         yield from _lines(root, "")
 
 
-def _lines(node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
+def _lines(node: yaml.MappingNode, prefix: str) -> Iterator[_Key]:
     for key, value in node.value:
         if not prefix and key.value == "defaults":
             continue
         path = f"{prefix}{key.value}"
-        yield path, key.start_mark.line + 1
+        text = value.value if isinstance(value, yaml.ScalarNode) else None
+        yield _Key(path, key.start_mark.line + 1, text, isinstance(value, yaml.SequenceNode))
         if isinstance(value, yaml.MappingNode):
             yield from _lines(value, f"{path}.")
         elif isinstance(value, yaml.SequenceNode):
             yield from _items(value, path)
 
 
-def _items(node: yaml.SequenceNode, path: str) -> Iterator[tuple[str, int]]:
+def _items(node: yaml.SequenceNode, path: str) -> Iterator[_Key]:
     for number, item in enumerate(node.value):
         if isinstance(item, yaml.MappingNode):
-            yield f"{path}.{number}", item.start_mark.line + 1
+            yield _Key(f"{path}.{number}", item.start_mark.line + 1, None)
             yield from _lines(item, f"{path}.{number}.")
         elif isinstance(item, yaml.SequenceNode):
             yield from _items(item, f"{path}.{number}")

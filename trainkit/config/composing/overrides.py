@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 
@@ -9,6 +10,8 @@ from trainkit.config.composing.composition import Parsed, parse
 from trainkit.config.composing.line import Line
 from trainkit.findings import Finding
 
+PATHS = ("run_dir", "resume", "data.folder")
+"""Keys whose value is a path, or has one in it."""
 TEXTS = ("name", "run_dir", "resume")
 """Keys whose value is text, also where it looks like a number: ``name=2026``."""
 
@@ -53,10 +56,24 @@ def read_override(text: str) -> Parsed:
         return Parsed(text, "", "recipe", None, value.strip("'\""), True)
     if value.startswith("=") and re.fullmatch(r"[\w.]+", name):  # KEY==VALUE, as one compares
         return Parsed(text, "", name, None, value, True)
-    parsed = parse(text)
+    try:
+        parsed = parse(text)
+    except ValueError:
+        if name not in (*TEXTS, *PATHS) or not value or re.search(r"['\"{}$,]|^[\[(]", value):
+            raise
+        parsed = Parsed(text, "", name, None, value, True)  # a path may hold any letters
     if parsed.key in TEXTS and isinstance(parsed.value, int | float):
         return parsed._replace(value=value)
+    if parsed.key in PATHS and isinstance(parsed.value, str):
+        return parsed._replace(value=_at_home(parsed.value))
     return parsed
+
+
+def _at_home(text: str) -> str:
+    """Return a path with ``~`` as a shell would have it, which no shell puts in behind an equals sign."""
+    mode = "weights:" if text.startswith("weights:") else ""
+    path = text.removeprefix(mode)
+    return mode + os.path.expanduser(path) if path == "~" or path.startswith("~/") else text
 
 
 def unreadable(text: str) -> Finding:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trainkit.errors import ConfigError, closest
-
 
 class Recipe(NamedTuple):
     """What the head of a recipe's file says."""
@@ -61,16 +59,6 @@ def recipes(*more: Path) -> list[Recipe]:
     """Return all recipes of trainkit's folder and ``more`` config folders, by name."""
     paths = {path.stem: path for root in (folder(), *more) for path in (root / "recipe").glob("*.yaml")}
     return [_read(paths[name]) for name in sorted(paths)]
-
-
-def require_recipe(name: str | None, *more: Path) -> None:
-    """Raise a :class:`ConfigError` that lists the recipes unless ``name`` is one of them."""
-    found = recipes(*more)
-    if name in [recipe.name for recipe in found]:
-        return
-    names = [recipe.name for recipe in found]
-    problem = f"recipe={name}: there is no such recipe.{closest(str(name), names)}" if name else "no recipe was given."
-    raise ConfigError(f"{problem} Recipes: {', '.join(names)}; run such as: python -m trainkit recipe={names[0]}")
 
 
 def _read(path: Path) -> Recipe:

@@ -15,22 +15,16 @@ from trainkit.findings import Finding
 
 MISSING = "???"
 CIRCLE = "leads back to itself, in a circle"
+OF_JOB = "has a value in the jobs of a sweep alone"
 RESOLVERS = (
-    "oc.env",
-    "oc.select",
-    "oc.decode",
-    "oc.create",
-    "oc.deprecated",
-    "oc.dict.keys",
-    "oc.dict.values",
-    "now",
-    "class_folders",
+    *("oc.env", "oc.select", "oc.decode", "oc.create", "oc.deprecated", "oc.dict.keys", "oc.dict.values"),
+    *("now", "class_folders"),
 )
 """OmegaConf's and Hydra's own that are there in a run."""
 
 
 def resolved(
-    config: DictConfig, origins: Origins, keys: Callable[[], Keys], unsure: set[str]
+    config: DictConfig, origins: Origins, keys: Callable[[], Keys], unsure: set[str], sweeping: bool = False
 ) -> tuple[DictConfig, list[Finding]]:
     """Return the config with what can be resolved, and what is wrong with the rest, which is left ``???``.
 
@@ -39,6 +33,8 @@ def resolved(
         origins: Who set what.
         keys: Returns all keys there are, to look for the one that was meant.
         unsure: Groups that cannot be judged; ``*``: all.
+        sweeping: Whether each job of a sweep is composed anew, when Hydra knows what ``${hydra:...}`` is; until then
+            it is left ``???``.
     """
     plain: Any = OmegaConf.to_container(config, resolve=False)
     config = OmegaConf.create(plain)
@@ -60,7 +56,8 @@ def resolved(
             bad.append((container, key))  # the missing one is named already
         except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
             rule, message, fix = _told(error, path, keys)
-            if not {"*", path.partition(".")[0]} & unsure:
+            of_job = message == OF_JOB and sweeping
+            if not of_job and not {"*", path.partition(".")[0]} & unsure:
                 findings.append(_finding(path, text, message, fix, origins, rule))
             bad.append((container, key))
     for container, key in bad:
@@ -105,6 +102,8 @@ def _missing(path: str, origins: Origins) -> Finding:
 def _told(error: Exception, path: str, keys: Callable[[], Keys]) -> tuple[str, str, str]:
     """Return the rule, what is wrong, and the cure."""
     text = str(error)
+    if "HydraConfig was not set" in text:
+        return "bad-interpolation", OF_JOB, "Add -m, or give a value of its own"
     if found := re.search(r"Environment variable '([^']+)' not found", text):
         return "missing-variable", f"the environment has no variable {found[1]}", f"Set it: export {found[1]}=VALUE"
     if found := re.search(r"Interpolation key '([^']+)' not found", text):

@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainkit.config.composing.composition import Parsed
 from trainkit.config.composing.origins import Origin, Origins
-from trainkit.config.composing.suggestions import ALIKE, MAIN, Keys, is_there, nearest, value_at
+from trainkit.config.composing.replacing import is_another, untaken
+from trainkit.config.composing.suggestions import MAIN, Keys, is_there, nearest, value_at
 from trainkit.config.schema import keys as schema
 from trainkit.findings import Finding
 from trainkit.values import judged
@@ -40,6 +41,10 @@ class Setter:
     findings: list[Finding] = field(default_factory=list)
     added: set[str] = field(default_factory=set)
     """Keys that were not there and needed no plus."""
+    left_out: dict[str, tuple[Parsed, Any]] = field(default_factory=dict)
+    """Keys that overrides took out, with what stood there; another may give them anew."""
+    dropped: set[str] = field(default_factory=set)
+    """Keys that trainkit's files gave to a target which another one replaced."""
     _tree: dict[str, Any] | None = None
 
     @property
@@ -79,6 +84,8 @@ class Setter:
 
     def _delete(self, parsed: Parsed) -> None:
         path = parsed.key
+        if path in self.dropped:
+            return
         if not is_there(self.tree, path):
             self._unknown(parsed, path, "~")
             return
@@ -87,30 +94,42 @@ class Setter:
             self._wrong(parsed, path, f"its value is {_shown(there)}, so this leaves nothing out", f"Write ~{path}")
             return
         parent, _, leaf = path.rpartition(".")
-        if leaf in (schema.keys_of(self.tree, parent) or {}) and schema.is_closed(self.tree, parent):
-            needed = (schema.keys_of(self.tree, parent) or {})[leaf].default is dataclasses.MISSING
-            if path not in self.groups and (needed or not is_there(self.tree, f"{parent}._target_")):
-                default = ", or null" if there is None else ""
-                self._wrong(parsed, path, "cannot be left out", f"Give it another value{default}: {path}=VALUE")
-                return
+        self.left_out[path] = parsed, there
         node = OmegaConf.select(self.config, parent) if parent else self.config
         with open_dict(self.config):
             del node[int(leaf) if isinstance(node, ListConfig) else leaf]
         self._tree = None
         self.origins.set(path, None, Origin(override=parsed.text))
 
+    def finish(self) -> None:
+        """Find what was left out, was not given anew, and cannot be spared."""
+        for path, (parsed, before) in self.left_out.items():
+            parent, _, leaf = path.rpartition(".")
+            key = (schema.keys_of(self.tree, parent) or {}).get(leaf)
+            if key is None or path in self.groups or is_there(self.tree, path) or not self._stands(parent):
+                continue
+            built = is_there(self.tree, f"{parent}._target_" if parent else "_target_")
+            spare = key.default is not dataclasses.MISSING if built else key.default is None and parent == "data"
+            if not spare:
+                default = ", or null" if before is None else ""
+                self._wrong(parsed, path, "cannot be left out", f"Give it another value{default}: {path}=VALUE")
+
+    def _stands(self, parent: str) -> bool:
+        return not parent or isinstance(value_at(self.tree, parent), dict)
+
     # ------------------------------------------------------------------ setting
 
     def _set(self, parsed: Parsed, path: str, value: Any) -> None:
         there = is_there(self.tree, path)
         before = value_at(self.tree, path)
-        if there and value == MISSING:
+        if (there and value == MISSING) or is_another(value, before):
             self._put(parsed, path, value)
         elif isinstance(value, dict) and isinstance(before, dict) and value and not self._is_table(path, before):
             for key, inner in value.items():
                 self._set(parsed, f"{path}.{key}", inner)
         elif there and isinstance(before, dict) and not isinstance(value, dict | list) and value is not None:
-            if not (isinstance(value, str) and "${" in value) and not self._has_a_word(path, value):
+            word = isinstance(value, str) and ("${" in value or not self._is_node(path, before))
+            if not word and not self._has_a_word(path, value):
                 self._whole_node(parsed, path, before)
             else:
                 self._put(parsed, path, value)
@@ -118,6 +137,21 @@ class Setter:
             if not there:
                 self.added.add(path)
             self._put(parsed, path, value)
+            if path.endswith("._target_") and before not in (None, value):
+                self._fit(parsed, path.rpartition(".")[0], str(value))
+
+    def _fit(self, parsed: Parsed, path: str, target: str) -> None:
+        """Take out of a node what trainkit's own files gave to its former target and its new one does not take."""
+        for key in untaken(self.tree, value_at(self.tree, path), path, target, self.origins):
+            with open_dict(self.config):
+                del OmegaConf.select(self.config, path)[key]
+            self.origins.set(f"{path}.{key}", None, Origin(override=parsed.text))
+            self.dropped.add(f"{path}.{key}")
+        self._tree = None
+
+    def _is_node(self, path: str, before: Mapping[str, Any]) -> bool:
+        """Say whether a mapping is one of keys or an object to build, which no text can stand for."""
+        return "_target_" in before or schema.keys_of(self.tree, path) is not None or path in self.groups
 
     def _is_table(self, path: str, before: Mapping[str, Any]) -> bool:
         """Say whether a node is a table of the user's own names, which may have dots, and has none yet."""
@@ -131,7 +165,9 @@ class Setter:
 
     def _put(self, parsed: Parsed, path: str, value: Any) -> None:
         try:
-            merge = isinstance(value_at(self.tree, path), dict)  # else a list under a mapping would raise, or linger
+            # a mapping is merged into one of the same target alone; a list and a mapping could not be merged at all
+            before = value_at(self.tree, path)
+            merge = isinstance(value, dict) and isinstance(before, dict) and not is_another(value, before)
             OmegaConf.update(self.config, path, value, merge=merge, force_add=True)
         except (OmegaConfBaseException, TypeError, ValueError, AssertionError) as error:
             self._wrong(parsed, path, str(error).splitlines()[0], rule="bad-override")
@@ -151,6 +187,8 @@ class Setter:
     def _may_be_added(self, parsed: Parsed, path: str, value: Any) -> bool:
         """Say whether a key that is not there may be added; if not, it is found unknown."""
         parent, _, leaf = path.rpartition(".")
+        if path in self.left_out and self._stands(parent):
+            return True
         if not parent:
             return self._may_be_root(parsed, path, value)
         node = value_at(self.tree, parent)
@@ -181,8 +219,8 @@ class Setter:
         if isinstance(value, dict) and "_target_" in value:
             return True
         siblings = [str(key) for key in node if not str(key).startswith("_")]
-        near = nearest(leaf, [*siblings, *(known or {})], cutoff=ALIKE if known is None else 0.6)
-        if "_target_" in node and near is None:
+        near = nearest(leaf, [*siblings, *(known or {})], cutoff=schema.ALIKE if known is None else 0.6)
+        if "_target_" in node and near is None and not (leaf.startswith("_") and nearest(leaf, schema.DIRECTIVES)):
             return True  # the signature of the target judges it
         if near is None and "_target_" not in node and parsed.sign and parent not in NAMED:
             return True
@@ -205,7 +243,7 @@ class Setter:
         read = re.findall(r"\$\{([\w.]+)[}\[]", self.read)
         if any(name == path or name.startswith(f"{path}.") for name in read):
             return True
-        if parsed.sign and nearest(path, [name for name in read if not is_there(self.tree, name)], cutoff=ALIKE):
+        if parsed.sign and nearest(path, [name for name in read if not is_there(self.tree, name)], cutoff=schema.ALIKE):
             return True  # its name is misspelt where it is read, which is told there
         self._unknown(parsed, path)
         return False
@@ -231,7 +269,7 @@ class Setter:
                 self._wrong(parsed, path, "there is no such key", f"Did you mean {group!r}: '{group}={value}'?")
                 return
         if parent in NAMED and parsed.sign and not sign:
-            near = nearest(path.rpartition(".")[2], map(str, value_at(self.tree, parent) or {}), cutoff=ALIKE)
+            near = nearest(path.rpartition(".")[2], map(str, value_at(self.tree, parent) or {}), cutoff=schema.ALIKE)
             hint = f"Did you mean '{parent}.{near}'? " if near else ""
             fix = f"{hint}An entry of its own has a _target_: +{path}={{_target_: ...}}"
             self._wrong(parsed, path, "there is no such entry", fix)
@@ -241,6 +279,8 @@ class Setter:
     def _cure(self, path: str, sign: str) -> str:
         parent, _, leaf = path.rpartition(".")
         meant = self.keys().meant(path)
+        if leaf.startswith("_") and (directive := nearest(leaf, schema.DIRECTIVES)) is not None:
+            return f"Did you mean '{parent}.{directive}'?"
         has = [] if sign else self._of_another(parent, leaf)
         node = value_at(self.tree, parent) if parent else None
         parts = []
@@ -249,8 +289,12 @@ class Setter:
             parts.append(f"{parent.partition('.')[0]}={' and '.join(has)} {one} it")
         elif meant is not None and (sign == "" or is_there(self.tree, meant) or meant in self.groups):
             parts.append(f"Did you mean {meant!r}?")
-        root = parent.partition(".")[0]
-        if not parts and root in NAMED and is_there(self.tree, root) and not is_there(self.tree, parent):
+        root, _, entry = parent.partition(".")
+        missing = root in NAMED and is_there(self.tree, root) and not is_there(self.tree, parent)
+        near = nearest(entry, map(str, value_at(self.tree, root) or {}), schema.ALIKE) if missing else None
+        if not parts and near is not None:
+            parts.append(f"Did you mean '{root}.{near}.{leaf}'?")
+        elif not parts and missing:
             parts.append(f"An entry of its own has a _target_: +{parent}={{_target_: ...}}")
         if isinstance(node, dict) and (has or meant is None or not meant.startswith(f"{parent}.") or len(leaf) < 4):
             parts.append(_listed({**node, **(schema.keys_of(self.tree, parent) or {})}))

@@ -25,8 +25,6 @@ MAIN = {
 """The key that is meant most likely where a value is given to a whole group."""
 ROOTS = ("trainer", "optimizer", "data", "model", "monitor", "schedule", "checkpoint", "objective", "callbacks")
 """Of keys of one name, those of the first of these are meant most likely."""
-ALIKE = 0.74
-"""From this likeness on, an added key is taken for a misspelt one; one wrong letter of four is 0.75."""
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -98,7 +96,3 @@ def _paths(node: Any, prefix: str) -> Iterator[str]:
         if not str(name).startswith("_"):
             yield f"{prefix}{name}"
             yield from _paths(value, f"{prefix}{name}.")
-
-
-def _leaf(path: str) -> str:
-    return path.rpartition(".")[2]

@@ -7,11 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
 from trainkit.config.composing.compose import assemble
 from trainkit.config.composing.composed import Composed
-from trainkit.config.composing.composition import Base, Job, Parsed, run_hydra
+from trainkit.config.composing.composition import Base, Job, Parsed, parse, run_hydra
 from trainkit.config.composing.line import Line
-from trainkit.config.composing.overrides import read_override, unreadable
+from trainkit.config.composing.overrides import PATHS, TEXTS, read_override, unreadable
+from trainkit.config.composing.suggestions import value_at
 from trainkit.config.schema.root import is_plain_name
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, FindingsError, errors_in
@@ -68,7 +71,7 @@ def composed_sweep(
     composed: list[Composed] = []
     for overrides in sweep_values(line)[:MOST_CHECKED]:
         slips = [] if composed else line.slips
-        one = assemble(Line(overrides, line.config_dir, slips=slips), cached=cached)
+        one = assemble(Line(overrides, line.config_dir, flags=["-m"], slips=slips), cached=cached)
         composed.append(one)
         seen = {_same(finding) for finding in findings}
         told = one.findings if check is None else check(one)
@@ -133,7 +136,23 @@ def run_sweep(
         one = assemble(Line(overrides, line.config_dir))
         return job(one, overrides, hydra_job.folder)
 
-    run_hydra(task, [*_for_hydra(line, composed, added), "--multirun"])
+    try:
+        run_hydra(task, [*_for_hydra(line, composed, added), *_folder(line, composed[0]), "--multirun"])
+    except ConfigError as error:
+        if "BasicSweeper does not support" not in str(error):
+            raise
+        text = next((entry.text for entry in _read(line) if "interval(" in entry.text), "")
+        fix = "Give values, such as 0.1,0.2,0.3 or range(1,5), or choose a sweeper that draws: hydra/sweeper=optuna"
+        raise ConfigError(f"{text}: Hydra's own sweeper cannot draw from an interval. {fix}") from None
+
+
+def _folder(line: Line, first: Composed) -> list[str]:
+    """Return what names the folder of a sweep whose ``name`` is known in its jobs alone."""
+    name = str(OmegaConf.to_container(first.raw, resolve=False)["name"]) if first.raw is not None else ""  # type: ignore[index, call-overload]
+    if "${hydra:" not in name or any(entry.key == "hydra.sweep.dir" for entry in _read(line)):
+        return []
+    of_recipe = (first.of_recipe() or {}).get("name", "unnamed")
+    return [f"hydra.sweep.dir=runs/{of_recipe}/sweeps/${{now:%Y-%m-%d_%H-%M-%S}}"]
 
 
 def show(line: Line) -> None:
@@ -144,10 +163,26 @@ def show(line: Line) -> None:
     """
     if line.has("--resolve") and not line.has("--cfg", "-c"):
         raise ConfigError("--resolve: goes with --cfg job")
+    if line.sweeps:
+        flag = next(flag for flag in line.flags if flag in ("--cfg", "-c", "--info", "-i"))
+        raise ConfigError(f"{flag}: shows the config of one run; leave out -m, and give each key one value")
     one = assemble(line)
     one.require()
-    flags = [flag for flag in line.flags if flag not in ("-r", "--run")]
-    run_hydra(lambda job: None, [*_for_hydra(line, [one], one.added), *flags])
+    if line.value("--cfg", "-c") == "job":
+        _print(one, line.value("-p", "--package"), resolve=line.has("--resolve"))
+    else:
+        run_hydra(lambda job: None, [*_for_hydra(line, [one], one.added), *line.flags])
+
+
+def _print(composed: Composed, package: str | None, resolve: bool) -> None:
+    """Print the config of a run, or the part of it that is at a path, as ``--cfg job`` of Hydra does."""
+    config: Any = composed.config if resolve else composed.raw
+    if package not in (None, "_global_"):
+        config = OmegaConf.select(config, package) if package else None
+        if not isinstance(config, DictConfig | ListConfig):
+            raise ConfigError(f"--package {package}: there is no such node in the config")
+        print(f"# @package {package}")
+    print(OmegaConf.to_yaml(config), end="")
 
 
 def _for_hydra(line: Line, composed: Sequence[Composed], added: set[str]) -> list[str]:
@@ -162,9 +197,26 @@ def _for_hydra(line: Line, composed: Sequence[Composed], added: set[str]) -> lis
             words.append(back[entry.text])
         elif entry.key in added and not entry.sign:
             words.append(f"++{entry.text}")
+        elif isinstance(entry.value, list) and any(_is_node(one, entry.key) for one in composed):
+            words += [f"~{entry.key}", f"+{entry.key}={_value(entry.text)}"]  # Hydra lays no list over a mapping
+        elif entry.key in (*TEXTS, *PATHS) and not entry.values and not _is_hydras(entry.text):
+            words.append(f'{entry.name}="{_value(entry.text)}"')
         else:
             words.append(entry.text)
     return [*words, *line.folder_flag]
+
+
+def _is_node(composed: Composed, path: str) -> bool:
+    """Say whether a recipe has a mapping at a path."""
+    return isinstance(value_at(composed.of_recipe() or {}, path), dict)
+
+
+def _is_hydras(text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _value(text: str) -> str:
@@ -175,4 +227,6 @@ def _as_typed(text: str, names: dict[str, str], added: set[str]) -> str:
     key = text.partition("=")[0]
     if text in names:
         return names[text]
+    if key.startswith("~"):
+        return text.removesuffix("=null")  # which Hydra's sweeper adds
     return text[2:] if key.startswith("++") and key[2:] in added else text

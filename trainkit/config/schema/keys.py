@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
@@ -24,6 +25,8 @@ DIRECTIVES = {
     "_recursive_": (bool, "false: hand the nodes inside over as they are."),
     "_convert_": (str, "How lists and mappings are handed over: none, partial, object or all."),
 }
+TENSORS = ("weight", "pos_weight")
+"""Arguments of losses that are tensors, which a list cannot be taken for."""
 BUILT = {"checkpoint": "trainkit.checkpoint.Store", "averaging": "trainkit.optim.WeightAverage"}
 """Groups with one target of trainkit's own."""
 OF_THE_WHOLE = ("length", "shortest", "each", "entries", "within", "needed")
@@ -130,13 +133,23 @@ def schema_findings(
     """
     read = set(re.findall(r"\$\{\.*([\w.]+)", str(raw)))
     found = [
-        f for f in _judged(_root(config), config, origins) if f.rule != "unknown-key" or not _is_read(f.place, read)
+        _of_variable(f, raw)
+        for f in _judged(_root(config), config, origins)
+        if f.rule != "unknown-key" or not _is_read(f.place, read)
     ]
     if origins is None:
         return found
     set_by_user = {str(finding.value) for finding in found if origins.set_by_user(finding.place)}
     # what trainkit's own YAML takes from elsewhere by ${...} is as wrong as its source, which is enough to name
     return [f for f in found if origins.set_by_user(f.place) or str(f.value) not in set_by_user]
+
+
+def _of_variable(finding: Finding, raw: Mapping[str, Any] | None) -> Finding:
+    """Return a finding with the cure for a number that comes, as text, out of an environment variable."""
+    value = _place(raw, finding.place).value if raw and finding.rule == "wrong-type" else None
+    if not isinstance(value, str) or not re.fullmatch(r"\$\{oc\.env:[^{}]*\}", value):
+        return finding
+    return dataclasses.replace(finding, fix=f"A variable is text: write ${{oc.decode:{value}}}")
 
 
 def _is_read(path: str, read: Iterable[str]) -> bool:
@@ -186,6 +199,9 @@ def _misplaced(key: Key, value: Any) -> Misfit | None:
         first = next(iter(_keys(part, key.path)))
         return Misfit("wrong-type", "must be a mapping", f"Its keys are set one by one: {key.path}.{first}=VALUE")
     optional = key.default is not MISSING and key.default != "???"
+    if isinstance(value, list) and key.name in TENSORS:
+        cure = f"Write {{_target_: torch.tensor, data: {shown(value)}}}"
+        return Misfit("wrong-type", "must be a tensor", cure)
     if optional and not value:  # null and false leave it out
         return None
     what = "objects by name" if "entries" in key.rules else "an object to build, a node with a _target_"

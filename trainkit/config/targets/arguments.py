@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from typing import Any, get_args, get_origin
 
+from torch.optim import Optimizer
+
 from trainkit.config.targets.instantiate import CONVERSIONS, DIRECTIVES, MISSING, dtype_of, kinds_of, member_of
+from trainkit.config.targets.lookup import elsewhere
 from trainkit.config.targets.roles import Role, classes_of, named, place_of, result_of
 from trainkit.config.targets.signatures import Parameter, Signature
 from trainkit.errors import closest
@@ -87,8 +91,19 @@ def argument_problems(
             yield _twice(path, name, leading, taken)
         elif name not in signature.names:
             yield from _unknown(found, signature, node, path, name, [*names, *taken])
+    if isinstance(found, type) and issubclass(found, Optimizer):
+        yield from _together(node, path)
     if node.get("_partial_") is not True:
         yield from _missing(found, signature, path, {*names, *taken}, role)
+
+
+def _together(node: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """Judge the ways in which an optimizer of torch takes its steps, of which it can have one."""
+    chosen = [name for name in ("fused", "foreach", "differentiable") if node.get(name) is True]
+    if len(chosen) > 1:
+        message = f"cannot be true together with {chosen[1]}"
+        fix = f"Take out one: ~{path}.{chosen[1]}"
+        yield Problem(rule="wrong-together", place=f"{path}.{chosen[0]}", message=message, fix=fix)
 
 
 def positional(node: Mapping[str, Any]) -> list[Any]:
@@ -159,11 +174,39 @@ def value_problem(value: Any, path: str, parameter: Parameter | None) -> Problem
     """Return why a value does not fit the annotation of its parameter, None if it does."""
     if parameter is None or _is_default(value, parameter) or _means_object(value, parameter):
         return None
+    if problem := _instead_of_object(value, path, parameter):
+        return problem
     misfit = judged(_judgeable(value), parameter.annotation)
     if misfit is None:
         return None
     fix = misfit.fix or ("" if parameter.required else f"Default: {_default(parameter)}")
     return Problem(rule=misfit.rule, place=path, message=misfit.message, value=shown(value), fix=fix.strip())
+
+
+def _instead_of_object(value: Any, path: str, parameter: Parameter) -> Problem | None:
+    """Return what is wrong with text for a class or function, and with a plain mapping for a dataclass."""
+    kinds = [kind for kind in kinds_of(parameter.annotation) if kind is not type(None)]
+    unknown = kinds in ([Any], [object]) and inspect.isroutine(parameter.default)
+    unknown = unknown or (kinds == [Any] and isinstance(parameter.default, type))
+    if isinstance(value, str) and kinds and (unknown or all(_is_callable(kind) for kind in kinds)):
+        name = value if "." in value else elsewhere(value) or value
+        message = "must be a class or function, and text is none"
+        fix = f"Write {{_target_: {name}, _partial_: true}}, or {{_target_: hydra.utils.get_object, path: {name}}}"
+        return Problem(rule="wrong-type", place=path, message=message, value=shown(value), fix=fix)
+    if isinstance(value, Mapping) and kinds and all(isinstance(kind, type) and is_dataclass(kind) for kind in kinds):
+        message = f"must be {named(kinds[0])}, and a mapping without _target_ is none"
+        fix = f"Give {path}._target_={kinds[0].__module__}.{kinds[0].__qualname__}"
+        return Problem(rule="wrong-type", place=path, message=message, value=shown(dict(value)), fix=fix)
+    return None
+
+
+def _is_callable(kind: Any) -> bool:
+    """Say whether an annotation wants a class or function, or a list of such."""
+    origin = get_origin(kind) or kind
+    if origin in (list, tuple, Sequence):
+        inner = [other for other in get_args(kind) if other is not ...]
+        return bool(inner) and all(_is_callable(other) for other in inner)
+    return origin in (type, Callable)
 
 
 def object_problem(found: Any, node: Mapping[str, Any], parameter: Parameter) -> str:

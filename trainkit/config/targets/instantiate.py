@@ -13,12 +13,12 @@ from typing import Any, Union, get_args, get_origin
 import torch
 
 from trainkit.config.differences import SECRETS
+from trainkit.config.schema.keys import DIRECTIVES as DIRECTIVES
 from trainkit.config.targets.lookup import TargetError, frames_that_matter, resolve
 from trainkit.config.targets.signatures import Parameter, signature_of
 from trainkit.config.targets.trusted import ANYONE, DISCOVERY, Trusted
 from trainkit.errors import ConfigError, TrainingError
 
-DIRECTIVES = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 CONVERSIONS = ("none", "partial", "object", "all")
 """What ``_convert_`` may say. Containers are plain here whichever it is."""
 MISSING = "???"

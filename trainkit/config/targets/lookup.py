@@ -13,8 +13,10 @@ from pkgutil import iter_modules
 from types import ModuleType, TracebackType
 from typing import Any
 
+from trainkit.config.targets.families import off_the_way
 from trainkit.config.targets.trusted import (
     ANYONE,
+    BLOCKED,
     DISCOVERY,
     Trusted,
     is_own,
@@ -202,14 +204,15 @@ def _near(holder: Any, name: str, target: str) -> str:
     part, last = target[len(name) + 1 :].split(".")[0], "." not in target[len(name) + 1 :]
     names = [other for other in dir(holder) if not other.startswith("_")]
     kinds = (lambda inner: isinstance(inner, ModuleType | type)) if not last else callable  # a module builds nothing
-    names = [other for other in names if kinds(getattr(holder, other, None))]
+    names = [other for other in names if kinds(_loaded(holder, other)) and not _is_refused(f"{name}.{other}")]
     if not last and isinstance(holder, ModuleType) and hasattr(holder, "__path__"):
         names += [module.name for module in iter_modules(holder.__path__) if not module.name.startswith("_")]
+        names = [other for other in names if not _is_refused(f"{name}.{other}")]
     same = next((other for other in names if other.lower() == part.lower()), None)
     found = elsewhere(part) if last else None
     near = [same] if same else [] if found else nearest(part, names)
     rest = target[len(name) + len(part) + 2 :]
-    fitting = [other for other in near if rest and _leads_to(getattr(holder, other, None), rest)]
+    fitting = [other for other in near if rest and _leads_to(_loaded(holder, other), rest)]
     if fitting or near:
         return f"Did you mean '{name}.{'.'.join((fitting or near)[:1])}{f'.{rest}' if fitting else ''}'?"
     return f"Did you mean {found!r}?" if found else ""
@@ -217,8 +220,18 @@ def _near(holder: Any, name: str, target: str) -> str:
 
 def _leads_to(holder: Any, path: str) -> bool:
     for part in path.split("."):
-        holder = getattr(holder, part, None)
+        holder = _loaded(holder, part)
     return holder is not None
+
+
+def _loaded(holder: Any, name: str) -> Any:
+    """Return an attribute, but of a module only what is there: asking for more may import, and print, anything."""
+    return vars(holder).get(name) if isinstance(holder, ModuleType) else getattr(holder, name, None)
+
+
+def _is_refused(name: str) -> bool:
+    """Say whether it would be no help to suggest a name, for it may not be named."""
+    return under(name, BLOCKED) is not None or bool(off_the_way(name))
 
 
 def nearest(word: str, names: list[str]) -> list[str]:

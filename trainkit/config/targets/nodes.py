@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from trainkit.config.checking.fields import at as at
 from trainkit.config.checking.fields import told_by
 from trainkit.config.composing.origins import Origins
 from trainkit.config.targets.arguments import (
@@ -19,6 +20,7 @@ from trainkit.config.targets.arguments import (
     positional,
     value_problem,
 )
+from trainkit.config.targets.families import LOGGERS
 from trainkit.config.targets.instantiate import MISSING, looked_up
 from trainkit.config.targets.lookup import TargetError
 from trainkit.config.targets.lookup import resolve as resolve
@@ -126,10 +128,11 @@ def _of_node(
     yield from directive_problems(node, path)
     key = "path" if isinstance(target, str) and target in DISCOVERY else "_target_"
     try:
-        found = _meant(node, whole.trusted)
+        found = _meant(node, _trusted_at(path, whole.trusted))
     except TargetError as error:
         value = shown(node[key]) if key in node else None
-        fix = error.cure or (f"{role.name.capitalize()} must be {role.wanted}" if role is not None else "")
+        untrusted = error.rule == "untrusted-target"  # then what the place is for is beside the point
+        fix = error.cure or (f"{role.name.capitalize()} must be {role.wanted}" if role and not untrusted else "")
         yield Problem(rule=error.rule, place=f"{path}.{key}", message=error.problem, value=value, fix=fix)
         yield from _within(node, path, whole, UNKNOWN)
         return
@@ -148,6 +151,11 @@ def _of_node(
         signature = signature_of(found)
         yield from argument_problems(found, signature, node, path, role)
         yield from _within(node, path, whole, signature, role)
+
+
+def _trusted_at(path: str, trusted: Trusted) -> Trusted:
+    """Return whose code a place may name: within a logger, what loggers are made of too."""
+    return replace(trusted, packages=(*trusted.packages, *LOGGERS)) if path.startswith("loggers.") else trusted
 
 
 def _meant(node: Mapping[str, Any], trusted: Trusted) -> Callable[..., Any]:
@@ -210,17 +218,6 @@ def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             yield from _nodes(inner, f"{path}[{number}]")
-
-
-def at(config: Any, path: str) -> Any:
-    """Return the value at a path such as ``model._args_[1].dtype``, None where there is none."""
-    node = config
-    for name in path.replace("[", ".").replace("]", "").split("."):
-        if isinstance(node, list | tuple):
-            node = node[int(name)] if name.isdigit() and int(name) < len(node) else None
-        else:
-            node = node.get(name) if isinstance(node, Mapping) else None
-    return node
 
 
 def _finding(problem: Problem, whole: _Config) -> Finding:

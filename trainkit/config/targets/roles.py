@@ -142,7 +142,7 @@ def is_loss(kind: type) -> bool:
 
 def misfit_of_role(found: Any, path: str, node: Mapping[str, Any]) -> tuple[str, str]:
     """Return why a target does not suit its place, and the cure; two empty texts if it may suit."""
-    role, target = role_of(path), node["_target_"]
+    role = role_of(path)
     if not callable(found):
         what = "a module" if isinstance(found, types.ModuleType) else f"the value {found!r}"[:60]
         return f"is {what}, and nothing that can be called", ""
@@ -153,12 +153,12 @@ def misfit_of_role(found: Any, path: str, node: Mapping[str, Any]) -> tuple[str,
         return "", ""
     partial = node.get("_partial_") is True
     if path == "objective":
-        return _misfit_of_objective(found, partial, str(target))
+        return _misfit_of_objective(found, partial, node)
     kind = result_of(found, partial)
     if partial and path != "objective.loss":
         return f"gives a function, but {role.name} is wanted, {role.wanted}", PARTIAL.format(path)
     if kind is None or _suits(kind, role):
-        return _unfinished(kind, path) if kind is not nn.Module or found is kind else ("", "")  # any module
+        return _unfinished(found, kind, path)
     return f"{_is(found, kind)}; {role.name} must be {role.wanted}", _cure(path, kind)
 
 
@@ -170,14 +170,21 @@ def fits_at_last(value: Any, path: str) -> bool:
     return bool(role.methods) and all(hasattr(value, name) for name in role.methods)
 
 
-def _unfinished(kind: Any, path: str) -> tuple[str, str]:
-    if path == "model" and isinstance(kind, type) and issubclass(kind, nn.Module) and kind.forward is nn.Module.forward:
+def _unfinished(found: Any, kind: Any, path: str) -> tuple[str, str]:
+    if path == "model" and _cannot_be_called(found.func if isinstance(found, functools.partial) else found):
         return "defines no forward, so it cannot be called with a batch; a model must", ""
     if path == "model" and isinstance(kind, type) and is_loss(kind):
         return f"is {place_of(kind)}; a model must be called with inputs alone", ""
     if path == "objective.loss" and isinstance(kind, type) and issubclass(kind, Supervised | Penalised):
         return "is an objective; a loss must be a function loss(predictions, targets)", "Give the loss itself"
     return "", ""
+
+
+def _cannot_be_called(found: Any) -> bool:
+    """Say whether a class of modules defines no forward; what a function returns may well have one of its own."""
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        return False
+    return found.forward is nn.Module.forward and found.__call__ is nn.Module.__call__
 
 
 def _suits(kind: Any, role: Role) -> bool:
@@ -214,20 +221,20 @@ def _cure(path: str, kind: type) -> str:
     return ""
 
 
-def _misfit_of_objective(found: Any, partial: bool, target: str) -> tuple[str, str]:
+def _misfit_of_objective(found: Any, partial: bool, node: Mapping[str, Any]) -> tuple[str, str]:
     """Judge what is called as ``objective(model, batch)``."""
     role = ROLES["objective"]
     wanted = f"{role.name} must be {role.wanted}"
     kind = found if isinstance(found, type) else None if partial else result_of(found)
     if partial and not isinstance(found, type):
-        left = _left(signature_of(found))
+        left = _left(signature_of(found), node)
         return ("", "") if left else (f"does not take model and batch; {wanted}", "")
     if partial:
         return f"gives a class that is called with model and batch; {wanted}", PARTIAL.format("objective")
     if kind is None:
         return "", ""
     if issubclass(kind, nn.Module) and _is_bare_loss(kind):
-        return f"is a loss of predictions and targets; {wanted}", f"Write {LOSS.format(target)}"
+        return f"is a loss of predictions and targets; {wanted}", f"Write {LOSS.format(node['_target_'])}"
     if issubclass(kind, Tensor | Output | Optimizer | Dataset | Callback) or not _has(kind, ("__call__",)):
         return f"{_is(found, kind)}; {wanted}", _partial_cure(found, kind)
     return "", ""
@@ -238,12 +245,12 @@ def _partial_cure(found: Any, kind: type) -> str:
     return "objective._partial_=true hands over the function itself" if gives else ""
 
 
-def _left(signature: Signature) -> bool:
+def _left(signature: Signature, given: Mapping[str, Any]) -> bool:
     """Say whether a function can be called with two arguments by position."""
     positional = signature.positional
     if not signature.open_positions and len(positional) < 2:
         return False
-    return not any(parameter.required for parameter in positional[2:])
+    return not any(parameter.required and parameter.name not in given for parameter in positional[2:])
 
 
 def _is_bare_loss(kind: type) -> bool:

@@ -131,7 +131,7 @@ def _native(kind: type) -> bool:
 def _of_function(function: Any, depth: int, owner: type | None = None, bound: bool = False) -> Signature:
     """Return the signature of a function, of a class ``owner``, without its first parameter if it is ``bound``."""
     inner = inspect.unwrap(function)
-    if (inner.__module__, getattr(inner, "__qualname__", "")) == MODULE:
+    if (getattr(inner, "__module__", None), getattr(inner, "__qualname__", "")) == MODULE:
         return Signature()
     try:
         raw = list(inspect.signature(inner).parameters.values())

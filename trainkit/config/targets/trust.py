@@ -22,12 +22,13 @@ from torch.utils.data import Dataset
 from trainkit.callbacks import Callback
 from trainkit.checkpoint import Store
 from trainkit.config.composing.recipes import folder
+from trainkit.config.schema.keys import DIRECTIVES
 from trainkit.config.targets.trusted import BLOCKED, Trusted, reason_by_object, under, untrustable
 from trainkit.data import Splits
 from trainkit.errors import ConfigError
 from trainkit.optim import WeightAverage
 
-ROOTS = ("torch.nn", "torch.optim", "torchvision.models", "torchvision.transforms", "torchvision.datasets")
+LIBRARIES = ("torch.nn", "torch.optim", "torchvision.models", "torchvision.transforms", "torchvision.datasets")
 OWN = tuple(f"trainkit.recipes.{name}" for name in ("models", "data", "networks", "adapters", "distillation"))
 """Never ``trainkit`` as a whole: in a checkout, whatever lies beside the package can be imported as a part of it."""
 PUBLIC = tuple(f"trainkit.{unit}" for unit in ("callbacks", "checkpoint", "data", "loggers", "metrics", "optim"))
@@ -53,7 +54,6 @@ SHAPES: dict[str, tuple[str, ...]] = {
 """The methods of those that are no subclass of anything."""
 PARTS = (nn.Module, Dataset, Enum)
 """What may stand anywhere within another object, besides the transforms of torchvision."""
-DIRECTIVES = {"_target_", "_args_", "_partial_", "_recursive_", "_convert_"}
 WRITERS = ("callbacks", "checkpoint", "loggers")
 PLACES = ("folder", "path", "file", "filename", "dir", "directory", "log_dir", "run_dir", "root", "save_dir")
 
@@ -100,7 +100,7 @@ def hold(config: Mapping[str, Any], trust: Sequence[str] = (), where: str = "the
 
 def _refusal(path: Sequence[str], target: object, where: str, reason: str = "") -> ConfigError:
     key = ".".join((*path, "_target_"))
-    roots = ", ".join(("trainkit", *ROOTS))
+    roots = ", ".join(("trainkit", *LIBRARIES))
     top = str(target).split(".", 1)[0]
     package = top if _WORD.fullmatch(top) and not untrustable(top) and top not in NEVER else "my_package"
     return ConfigError(
@@ -113,7 +113,7 @@ def _root(target: str, trust: Sequence[str]) -> str | None:
     """Return the allowed root that a name lies under, by its text alone."""
     if not _is_plain(target) or under(target, BLOCKED):
         return None
-    for root in (*ROOTS, *OWN, *trust):
+    for root in (*LIBRARIES, *OWN, *trust):
         if target.startswith(f"{root}."):
             return root
     if any(target in names for names in _exact().values()):
@@ -164,7 +164,8 @@ def _unfit(path: tuple[str, ...], target: str, found: Any, trust: Sequence[str])
     trusted = any(real.startswith(f"{root}.") for root in trust)
     if reason := reason_by_object(found, target, Trusted(tuple(trust))):
         return f"it {reason}"
-    if not trusted and not any(real.startswith(f"{root}.") for root in (*ROOTS, *OWN, *PUBLIC, "trainkit.objectives")):
+    known = (*LIBRARIES, *OWN, *PUBLIC, "trainkit.objectives")
+    if not trusted and not any(real.startswith(f"{root}.") for root in known):
         return f"it is really {real}"
     if real.rpartition(".")[0].startswith(UNPICKLING):
         return "it unpickles files of the folder that it is given"

@@ -6,7 +6,15 @@ that neither an alias nor a re-export (``torch.os.system``, ``my_package.subproc
 
 from __future__ import annotations
 
+import collections
+import datetime
+import decimal
+import fractions
 import functools
+import itertools
+import math
+import operator
+import pathlib
 import re
 import sys
 import sysconfig
@@ -19,7 +27,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trainkit.errors import ConfigError
+from trainkit.config.targets.families import FAMILIES, foreign, off_the_way, too_wide
+from trainkit.config.targets.families import under as under
 
 ROOTS = ("torch", "torchvision", "trainkit")
 UNITS = ("callbacks", "data", "loggers", "metrics", "objectives", "optim", "recipes", "trainer")
@@ -64,17 +73,39 @@ BLOCKED = (
         "_yaml",
         "jsonpickle",
     ),
+    *("torch.utils.hipify", "torch.utils.benchmark", "torch.utils._strobelight", "torch._strobelight"),
+    *("torch.PyTorchFileWriter", "torch.PyTorchFileReader", "torch._C.PyTorchFileWriter", "torch.import_ir_module"),
+    *("torch.import_ir_module_from_buffer", "torch._C.import_ir_module", "torch._C.import_ir_module_from_buffer"),
+    *("numpy.lib.format", "numpy.lib._format_impl", "numpy.lib.npyio", "numpy.lib._npyio_impl", "numpy.DataSource"),
     *("dill", "cloudpickle", "hydra", "omegaconf", "hydra_zen", "pip", "setuptools", "pkg_resources", "pytest"),
 )
 """Names, and all below them, that no config may have called: they load code or files, start programs or run text."""
-HARMLESS = frozenset(
-    {f"builtins.{kind.__name__}" for kind in (bool, bytes, complex, dict, float, frozenset, int, list)}
-    | {f"builtins.{kind.__name__}" for kind in (range, set, slice, str, tuple, object)}
-    | {f"collections.{name}" for name in ("OrderedDict", "Counter", "ChainMap", "deque")}
-    | {f"pathlib.{name}" for name in ("Path", "PurePath", "PosixPath", "WindowsPath")}
-    | {"datetime.timedelta", "datetime.date", "datetime.datetime", "fractions.Fraction", "decimal.Decimal"}
-)
-"""Plain values of the standard library; of the rest a config may name nothing."""
+HARMLESS: dict[str, Any] = {
+    **{f"builtins.{kind.__name__}": kind for kind in (bool, bytes, complex, dict, float, frozenset, int, list)},
+    **{f"builtins.{kind.__name__}": kind for kind in (range, set, slice, str, tuple, object)},
+    **{f"math.{name}": found for name, found in vars(math).items() if callable(found) and name[0] != "_"},
+    **{
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module, names in (
+            (collections, "OrderedDict Counter ChainMap defaultdict deque"),
+            (pathlib, "Path PurePath PosixPath WindowsPath PurePosixPath PureWindowsPath"),
+            (datetime, "timedelta date datetime"),
+            (itertools, "chain combinations count cycle islice pairwise permutations product repeat zip_longest"),
+            (fractions, "Fraction"),
+            (decimal, "Decimal"),
+            (functools, "partial"),
+            (
+                operator,
+                "abs add and_ eq floordiv ge gt itemgetter le lt matmul mod mul ne neg not_ or_ pow sub truediv",
+            ),
+        )
+        for name in names.split()
+    },
+}
+"""What of the standard library makes plain values, and calls nothing by a name; of the rest a config may name nothing.
+
+Where an object says that it is from differs between releases of Python, so the objects themselves are compared."""
+_HARMLESS_IDS = frozenset(map(id, HARMLESS.values()))
 INSTALLED = re.compile(r"[/\\](site|dist)-packages([/\\]|$)")
 _STANDARD = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
@@ -105,11 +136,6 @@ class Trusted:
 ANYONE = Trusted(anyone=True)
 
 
-def under(name: str, roots: Iterable[str]) -> str | None:
-    """Return the one of ``roots`` that a dotted name is, or lies under."""
-    return next((root for root in roots if name == root or name.startswith(f"{root}.")), None)
-
-
 def reason_by_text(target: str, trusted: Trusted) -> str:
     """Return why a name may not even be imported; empty if it may.
 
@@ -126,10 +152,12 @@ def reason_by_text(target: str, trusted: Trusted) -> str:
         return _blocked(target, blocked)
     top = parts[0]
     if top in sys.stdlib_module_names or top in UNTRUSTABLE:
-        return f"may not be named by any config: {top} can do anything with the machine"
+        return f"may not be named by any config: {_what_it_is(top)}"
     if top == "trainkit":
         return "" if _of_trainkit(target) else "is no part of trainkit that a config may name"
-    if top in ROOTS or trusted.anyone or under(target, trusted.packages) or is_own(top, trusted.folders):
+    if top in FAMILIES:
+        return "" if trusted.anyone else off_the_way(target, trusted.packages)
+    if trusted.anyone or under(target, trusted.packages) or is_own(top, trusted.folders):
         return ""
     return f"{top} is not trusted. {how_to_trust(top)}" if _location(top) is not None else ""
 
@@ -138,19 +166,21 @@ def reason_by_object(found: Any, name: str, trusted: Trusted) -> str:
     """Return why what a name turned out to mean may not be used; empty if it may."""
     if isinstance(found, ModuleType):
         return reason_by_module(found, name, trusted)
+    if id(found) in _HARMLESS_IDS:
+        return ""
     for real in true_names(found, name):
-        if real in HARMLESS:
-            continue
         if blocked := under(real, BLOCKED):
             return _blocked(name, blocked, real)
         top = real.split(".", 1)[0]
         if top in sys.stdlib_module_names and top != "__main__":
-            return f"is really {real}, which may not be named by any config: {top} can do anything with the machine"
+            return f"is really {real}, which may not be named by any config: {_what_it_is(top)}"
         if top == "trainkit" and not _of_trainkit(real):
             return f"is really {real}, which is no part of trainkit that a config may name"
+        if not trusted.anyone and (reason := foreign(real, trusted.packages)):
+            return reason if real == name else f"is really {real}, which {reason}"
         known = top in ROOTS or trusted.anyone or under(real, trusted.packages) or is_own(top, trusted.folders)
         if not known:
-            return f"is really {real}, and {top} is not trusted. {how_to_trust(top)}"
+            return f"is really {real}, and {top} is not trusted. {how_to_trust(top)}".rstrip(". ")
     return ""
 
 
@@ -190,18 +220,19 @@ def _names_of_builtin(found: Any, name: str) -> list[str]:
         getattr(found, "__objclass__", None) or getattr(found, "__self__", None),
         getattr(found, "__module__", None),
     )
-    told = [f"{module}.{found.__name__}"] if module else []
+    told = [f"{module}.{found.__name__}"] if module and not is_of_bindings(module) else []
     if isinstance(owner, ModuleType):
         return [*told, f"{owner.__name__}.{found.__name__}"]
-    if owner is not None:
-        kind = owner if isinstance(owner, type) else type(owner)
+    kind = owner if isinstance(owner, type) else type(owner)
+    bound = isinstance(owner, type) or (kind.__module__ != "builtins" or kind.__name__ != "PyCapsule")
+    if owner is not None and bound and not is_of_bindings(kind.__module__):
         return [*told, f"{kind.__module__}.{kind.__qualname__}.{found.__name__}"]
     return told or [f"{name.rpartition('.')[0]}.{found.__name__}"]
 
 
 def how_to_trust(package: str) -> str:
-    """Return the words that say how to trust a package."""
-    return f"If you trust its code: trusted_packages=[{package}]"
+    """Return the words that say how to trust a package; empty if it cannot be."""
+    return "" if untrustable(package) else f"If you trust its code: trusted_packages=[{package}]"
 
 
 def is_own(top: str, folders: Sequence[Path]) -> bool:
@@ -266,9 +297,24 @@ def untrustable(package: object) -> str:
     """Return why a package cannot be trusted by name; empty if it can."""
     if not isinstance(package, str) or not all(re.fullmatch(r"[^\W\d]\w*", part) for part in package.split(".")):
         return "is no name of a package, such as my_package or my_package.models"
-    if package.split(".")[0] in sys.stdlib_module_names or under(package, (*UNTRUSTABLE, *BLOCKED)):
+    if package.split(".")[0] in sys.stdlib_module_names:
+        return "may not be trusted: the standard library is not for configs"
+    if under(package, (*UNTRUSTABLE, *BLOCKED)) or is_of_bindings(package):
         return "may not be trusted: it can do anything with the machine"
+    if too_wide(package):
+        top = package.split(".", 1)[0]
+        return f"may not be trusted as a whole: much of it writes files or runs programs. Name a module of {top}"
     return ""
+
+
+def is_of_bindings(name: str) -> bool:
+    """Say whether a name is one that makers of extensions in C++ give to all that they make."""
+    return name.split(".", 1)[0].startswith(("pybind11", "nanobind", "_pybind11", "cython_", "_cython"))
+
+
+def _what_it_is(top: str) -> str:
+    standard = top in sys.stdlib_module_names
+    return "the standard library is not for configs" if standard else f"{top} can do anything with the machine"
 
 
 def require_importable(folders: Iterable[Path]) -> None:
@@ -276,8 +322,3 @@ def require_importable(folders: Iterable[Path]) -> None:
     for folder in folders:
         if str(folder) not in sys.path and folder.is_dir():
             sys.path.append(str(folder))
-
-
-def refused(target: str, reason: str) -> ConfigError:
-    """Return the error that refuses a target."""
-    return ConfigError(f"{target}: {reason}" if reason.startswith("torch") else f"{target} {reason}")
