@@ -103,7 +103,8 @@ def adapted(
     for key, patterns in (("match", globs), ("skip", skip)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in layers):
-                near = closest(pattern, list(layers), cutoff=0.3)
+                parents = {name.rsplit(".", n)[0] for name in layers for n in range(name.count(".") + 1)}
+                near = closest(pattern.removesuffix(".*"), sorted(parents), cutoff=0.3)
                 raise ConfigError(f"model.{key}={pattern}: matches no linear layer or convolution of one group.{near}")
     wanted = [name for name in layers if _any(name, globs) and not _any(name, skip)]
     if not wanted:

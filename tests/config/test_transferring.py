@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-NETWORK = ("model=cnn", "model.channels=[4,4]", "model.in_channels=1", "data=image_folder", "data.folder=pictures")
+NETWORK = ("model=cnn", "model.channels=[4,4]", "data.channels=1", "data=image_folder", "data.folder=pictures")
 PLAN = ("weights.source=trained.pt", "head.outputs=${data.outputs}", "freeze=feature_extraction")
 RUN = ("cnn", *NETWORK, "data.augment=null", *PLAN, f"data.preprocessing={json.dumps(VALUES)}".replace('"', ""))
 RUN = (*RUN, "trainer.max_epochs=1", "metrics=default", *QUIET)

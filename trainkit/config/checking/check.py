@@ -48,7 +48,7 @@ def check(composed: Composed) -> list[Finding]:
     plain, origins = composed.plain, composed.origins
     found = [*composed.findings, *schema_findings(plain, origins, raw_of(composed))]
     found += [] if errors_in(composed.findings) else _unchosen(plain)
-    deep = not errors_in(found) or _has_own_targets(composed, found)
+    deep = not errors_in(found) or _has_own_targets(composed, found) or _sets_transfer(composed)
     found += [] if deep else _unknown_arguments(composed, found)
     if deep:
         from trainkit.config.targets.nodes import target_findings
@@ -132,6 +132,12 @@ def _transfers(plain: Mapping[str, Any]) -> bool:
     """Say whether a config freezes something, starts from weights, has a new head or prepares its images."""
     options = [at(plain, f"{group}.{name}") for group, names in TRANSFER.items() for name in names]
     return any(value not in NOTHING for value in options)
+
+
+def _sets_transfer(composed: Composed) -> bool:
+    """Say whether a person set something of a plan, of weights or a head, which the network's names judge."""
+    paths = [f"{group}.{name}" for group, names in TRANSFER.items() for name in names]
+    return any(composed.origins.set_by_user(path) and at(composed.plain, path) not in NOTHING for path in paths)
 
 
 def _has_own_targets(composed: Composed, found: Sequence[Finding]) -> bool:
