@@ -171,7 +171,8 @@ def _finished(
     read = " ".join(parsed.text for parsed in values)
     setter = Setter(files.config, origins, choices.groups, partial(other_options, files, choices), read, choices.unsure)
     of_files = file_findings(files, choices, origins, setter)
-    for parsed in values:
+    whole = {parsed.key for parsed in values}
+    for parsed in sorted(values, key=lambda parsed: not _names_target(parsed, whole)):  # what it takes decides the rest
         setter.apply(parsed)
     setter.finish()
     findings += [*choices.findings, *of_files, *setter.findings]
@@ -192,6 +193,11 @@ def _finished(
         added=setter.added,
         typed=choices.typed,
     )
+
+
+def _names_target(parsed: Parsed, whole: set[str]) -> bool:
+    parent, _, leaf = parsed.key.rpartition(".")
+    return leaf == "_target_" and parent not in whole
 
 
 def _alone(overrides: list[str], config_dir: str | None) -> dict[str, Any]:
