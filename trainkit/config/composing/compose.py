@@ -20,7 +20,7 @@ from trainkit.config.composing.line import finding_of as finding_of_slip
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.overrides import read_overrides
 from trainkit.config.composing.recipes import file_of, groups, recipes
-from trainkit.config.composing.replacing import without
+from trainkit.config.composing.replacing import outdated, without
 from trainkit.config.composing.resolving import resolved
 from trainkit.config.composing.setting import Setter
 from trainkit.config.composing.suggestions import is_there
@@ -152,7 +152,8 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
             origins.read(path, entry.package)
     config = files.config
     if origins.replaced:
-        config = OmegaConf.create(without(OmegaConf.to_container(config, resolve=False), origins.replaced))
+        tree: Any = OmegaConf.to_container(config, resolve=False)
+        config = OmegaConf.create(without(tree, outdated(tree, origins.replaced)))
     if start.laid:
         laid = copy.deepcopy(dict(start.laid))
         config = OmegaConf.create(_laid(OmegaConf.to_container(config, resolve=False), laid, "", origins))

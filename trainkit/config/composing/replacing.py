@@ -45,6 +45,21 @@ def untaken(tree: Mapping[str, Any], node: Mapping[str, Any], path: str, target:
     return [] if known is None else [key for key in shipped if key not in known]
 
 
+def outdated(tree: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
+    """Return those of ``paths``, set for a former target of their nodes, that the present one does not take."""
+    found = []
+    for path in paths:
+        parent, _, leaf = path.rpartition(".")
+        node: Any = tree
+        for name in parent.split("."):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        known = _taken(tree, target) if isinstance(target, str) else None
+        if known is not None and leaf not in known:
+            found.append(path)
+    return found
+
+
 def _taken(tree: Mapping[str, Any], target: str) -> Collection[str] | None:
     """Return the names of a target's arguments, None where it takes any or cannot be looked at."""
     keys = target_keys(target)
