@@ -46,7 +46,7 @@ def untaken(tree: Mapping[str, Any], node: Mapping[str, Any], path: str, target:
 
 
 def outdated(tree: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
-    """Return those of ``paths``, set for a former target of their nodes, that the present one does not take."""
+    """Return those of ``paths``, set for a former target of their nodes, that the present one can do without."""
     found = []
     for path in paths:
         parent, _, leaf = path.rpartition(".")
@@ -54,10 +54,17 @@ def outdated(tree: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
         for name in parent.split("."):
             node = node.get(name) if isinstance(node, Mapping) else None
         target = node.get("_target_") if isinstance(node, Mapping) else None
-        known = _taken(tree, target) if isinstance(target, str) else None
-        if known is not None and leaf not in known:
+        if not isinstance(target, str) or leaf not in _needed(tree, target):
             found.append(path)
     return found
+
+
+def _needed(tree: Mapping[str, Any], target: str) -> Collection[str]:
+    """Return the names of the arguments that a target must be given, as far as that can be told."""
+    if target_keys(target) is not None:
+        return ()  # the configs that ship have them all
+    signature = _signature(tree, target)
+    return () if signature is None else [name for name, one in signature.parameters.items() if one.required]
 
 
 def _taken(tree: Mapping[str, Any], target: str) -> Collection[str] | None:
@@ -65,13 +72,16 @@ def _taken(tree: Mapping[str, Any], target: str) -> Collection[str] | None:
     keys = target_keys(target)
     if keys is not None:
         return keys
+    signature = _signature(tree, target)
+    return None if signature is None or signature.open_names else signature.names
+
+
+def _signature(tree: Mapping[str, Any], target: str) -> Any:
     from trainkit.config.targets.lookup import resolve  # with torch, which whoever builds this target needs
     from trainkit.config.targets.signatures import signature_of
     from trainkit.config.targets.trusted import Trusted
 
     try:
-        found = resolve(target, Trusted.of(tree, [Path.cwd()]))
-        signature = signature_of(found)
+        return signature_of(resolve(target, Trusted.of(tree, [Path.cwd()])))
     except (ConfigError, TypeError, ValueError):
         return None  # whoever looks at targets says what is wrong with it
-    return None if signature.open_names else signature.names
