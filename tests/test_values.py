@@ -472,7 +472,8 @@ def test_the_defaults_of_torchs_own_classes_fit_their_annotations(module):
 
 
 def test_members_of_unions_are_found_in_aliases_and_nested():
-    assert members(Optional[Union[int, str]]) == (int, str, type(None))  # noqa: UP007, UP045
+    # a set: typing hands out the Union[str, int] of whoever asked first
+    assert set(members(Optional[Union[int, str]])) == {int, str, type(None)}  # noqa: UP007, UP045
     assert members(Annotated[int, 1] | Annotated[int, 2]) == (int,)
     assert members(int | None | Annotated[str, "x"]) == (int, type(None), str)
     assert [kind(base) for base in members(Callable[..., Any] | list[int] | Literal["a"])] == [

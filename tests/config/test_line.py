@@ -170,3 +170,10 @@ def test_a_key_may_stand_twice_where_nothing_is_in_doubt(words: str) -> None:
 
 def test_a_gpu_is_asked_for_by_a_key() -> None:
     assert [slip.cure for slip in read_line(["recipe=mlp", "--gpu"]).slips] == ["trainer.device=cuda"]
+
+
+def test_of_a_flag_that_is_given_twice_the_last_value_counts() -> None:
+    line = read_line(["seed=1", "--config-dir=.", "--cfg", "job", "--cfg", "all"])
+    assert line.value("--cfg") == "all"
+    assert line.value("--info") is None
+    assert Line([]).value("--cfg") is None

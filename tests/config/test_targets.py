@@ -21,8 +21,10 @@ from torch.utils.data import Dataset
 import trainkit
 from trainkit.config.composing.compose import compose, composed, plain
 from trainkit.config.composing.recipes import options
+from trainkit.config.targets.arguments import value_problem
 from trainkit.config.targets.lookup import TargetError, _near, resolve
 from trainkit.config.targets.nodes import target_findings
+from trainkit.config.targets.signatures import signature_of
 from trainkit.config.targets.trusted import Trusted
 from trainkit.data import Splits
 from trainkit.findings import Finding
@@ -795,3 +797,12 @@ def test_an_import_that_raises_is_told_with_the_users_frames(project: Path) -> N
     assert error.value.__cause__ is not None
     with pytest.raises(TargetError, match=r"importing needy_one fails: No module named .*pip install nowhere_at_all"):
         resolve("needy_one.Net", Trusted((), (project,)))
+
+
+def test_text_for_an_argument_without_an_annotation_is_no_alarm() -> None:
+    """Of a required one nothing is known; one whose default is a function wants another one."""
+    found = value_problem("canary", "callbacks.hub.token", signature_of(lambda token: token).parameters["token"])
+    assert found is None
+    told = value_problem("relu", "model.act", signature_of(lambda act=len: act).parameters["act"])
+    assert told is not None
+    assert "must be a class or function" in told.message

@@ -48,7 +48,7 @@ def test_the_defaults_are_those_of_python() -> None:
     [
         ("data.on_error=ignore", "data.on_error=ignore: must be stop or skip"),
         ("data.changed=yes", "data.changed=yes: must be refuse or allow"),
-        ("data.timeout=-3", "data.timeout=-3: must be a number of seconds"),
+        ("data.timeout=-3", "data.timeout=-3: must be at least 0"),
         ("data.max_errors=many", "data.max_errors=many: must be a whole number"),
     ],
 )

@@ -159,8 +159,7 @@ def _read(arguments: Sequence[str]) -> Options:
     chosen: dict[str, Any] = {"keep": line.has("--keep")}
     for name in ("--steps", "--kills", "--seed"):
         if line.has(name):
-            value = [*line.flags, ""][line.flags.index(name) + 1]
-            chosen[name[2:]] = _whole(name, value, 1 if name == "--steps" else 0)
+            chosen[name[2:]] = _whole(name, line.value(name) or "", 1 if name == "--steps" else 0)
     line.flags = []
     for override in line.overrides:
         key = override.partition("=")[0].lstrip("+")

@@ -63,7 +63,7 @@ def masked_override(override: str) -> str:
 def typed_secrets(words: Sequence[str]) -> set[str]:
     """Return the secrets that stand in the words of a command line, also where the line is wrong."""
     found: set[str] = set()
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):  # of no word there is none
         key, equals, value = word.partition("=")
         found |= {_bare(match[3]) for match in _INSIDE.finditer(value if equals else word) if is_secret(match[2])}
         if is_secret(key) and "{" not in key:

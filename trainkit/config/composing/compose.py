@@ -20,7 +20,7 @@ from trainkit.config.composing.line import finding_of as finding_of_slip
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.overrides import read_overrides
 from trainkit.config.composing.recipes import file_of, groups, recipes
-from trainkit.config.composing.replacing import without
+from trainkit.config.composing.replacing import outdated, without
 from trainkit.config.composing.resolving import resolved
 from trainkit.config.composing.setting import Setter
 from trainkit.config.composing.suggestions import is_there
@@ -152,7 +152,8 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
             origins.read(path, entry.package)
     config = files.config
     if origins.replaced:
-        config = OmegaConf.create(without(OmegaConf.to_container(config, resolve=False), origins.replaced))
+        tree: Any = OmegaConf.to_container(config, resolve=False)
+        config = OmegaConf.create(without(tree, outdated(tree, origins.replaced)))
     if start.laid:
         laid = copy.deepcopy(dict(start.laid))
         config = OmegaConf.create(_laid(OmegaConf.to_container(config, resolve=False), laid, "", origins))
@@ -171,7 +172,8 @@ def _finished(
     read = " ".join(parsed.text for parsed in values)
     setter = Setter(files.config, origins, choices.groups, partial(other_options, files, choices), read, choices.unsure)
     of_files = file_findings(files, choices, origins, setter)
-    for parsed in values:
+    whole = {parsed.key for parsed in values}
+    for parsed in sorted(values, key=lambda parsed: not _names_target(parsed, whole)):  # what it takes decides the rest
         setter.apply(parsed)
     setter.finish()
     findings += [*choices.findings, *of_files, *setter.findings]
@@ -192,6 +194,11 @@ def _finished(
         added=setter.added,
         typed=choices.typed,
     )
+
+
+def _names_target(parsed: Parsed, whole: set[str]) -> bool:
+    parent, _, leaf = parsed.key.rpartition(".")
+    return leaf == "_target_" and parent not in whole
 
 
 def _alone(overrides: list[str], config_dir: str | None) -> dict[str, Any]:

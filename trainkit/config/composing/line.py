@@ -96,11 +96,12 @@ class Line:
         return bool(set(names) & set(self.flags))
 
     def value(self, *names: str) -> str | None:
-        """Return the value that a flag was given, None if it was not given or has none."""
-        for name, after in zip(self.flags, [*self.flags[1:], "-"], strict=True):
-            if name in names and not after.startswith("-"):
-                return after
-        return None
+        """Return the value that a flag was given last, None if it was not given or has none."""
+        given = None
+        for name, after in zip(self.flags, [*self.flags[1:], "-"], strict=False):
+            if name in names and not re.match(r"-(?!\d)", after):  # a negative number is a value
+                given = after
+        return given
 
     def require(self) -> Line:
         """Return the line.

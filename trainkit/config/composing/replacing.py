@@ -45,18 +45,43 @@ def untaken(tree: Mapping[str, Any], node: Mapping[str, Any], path: str, target:
     return [] if known is None else [key for key in shipped if key not in known]
 
 
+def outdated(tree: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
+    """Return those of ``paths``, set for a former target of their nodes, that the present one can do without."""
+    found = []
+    for path in paths:
+        parent, _, leaf = path.rpartition(".")
+        node: Any = tree
+        for name in parent.split("."):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        if not isinstance(target, str) or leaf not in _needed(tree, target):
+            found.append(path)
+    return found
+
+
+def _needed(tree: Mapping[str, Any], target: str) -> Collection[str]:
+    """Return the names of the arguments that a target must be given, as far as that can be told."""
+    if target_keys(target) is not None:
+        return ()  # the configs that ship have them all
+    signature = _signature(tree, target)
+    return () if signature is None else [name for name, one in signature.parameters.items() if one.required]
+
+
 def _taken(tree: Mapping[str, Any], target: str) -> Collection[str] | None:
     """Return the names of a target's arguments, None where it takes any or cannot be looked at."""
     keys = target_keys(target)
     if keys is not None:
         return keys
+    signature = _signature(tree, target)
+    return None if signature is None or signature.open_names else signature.names
+
+
+def _signature(tree: Mapping[str, Any], target: str) -> Any:
     from trainkit.config.targets.lookup import resolve  # with torch, which whoever builds this target needs
     from trainkit.config.targets.signatures import signature_of
     from trainkit.config.targets.trusted import Trusted
 
     try:
-        found = resolve(target, Trusted.of(tree, [Path.cwd()]))
-        signature = signature_of(found)
+        return signature_of(resolve(target, Trusted.of(tree, [Path.cwd()])))
     except (ConfigError, TypeError, ValueError):
         return None  # whoever looks at targets says what is wrong with it
-    return None if signature.open_names else signature.names

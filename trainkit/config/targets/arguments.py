@@ -186,8 +186,9 @@ def value_problem(value: Any, path: str, parameter: Parameter | None) -> Problem
 def _instead_of_object(value: Any, path: str, parameter: Parameter) -> Problem | None:
     """Return what is wrong with text for a class or function, and with a plain mapping for a dataclass."""
     kinds = [kind for kind in kinds_of(parameter.annotation) if kind is not type(None)]
-    unknown = kinds in ([Any], [object]) and inspect.isroutine(parameter.default)
-    unknown = unknown or (kinds == [Any] and isinstance(parameter.default, type))
+    default = None if parameter.required else parameter.default  # that of a required one is a class that says so
+    unknown = kinds in ([Any], [object]) and inspect.isroutine(default)
+    unknown = unknown or (kinds == [Any] and isinstance(default, type))
     if isinstance(value, str) and kinds and (unknown or all(_is_callable(kind) for kind in kinds)):
         name = value if "." in value else elsewhere(value) or value
         message = "must be a class or function, and text is none"

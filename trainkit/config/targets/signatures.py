@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import inspect
 import types
@@ -16,6 +17,9 @@ from trainkit.config.targets.forwarding import Forwarded, forwarded
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of a parameter that has none."""
+ONLY_WHEN_CHECKED = {name: getattr(collections.abc, name) for name in collections.abc.__all__}
+ONLY_WHEN_CHECKED |= {"Any": Any, "Literal": typing.Literal}
+"""Names that a module may import for type checkers alone, as torch's schedulers do with ``Callable``."""
 MODULE = ("torch.nn.modules.module", "Module.__init__")
 """It is written with ``*args, **kwargs`` and refuses both."""
 LOOSE = {("torchvision.transforms", "RandomErasing", "value"), ("torch.optim", "SWALR", "swa_lr")}
@@ -207,7 +211,7 @@ def _hints(function: Any) -> dict[str, Any]:
         return typing.get_type_hints(function)
     except Exception:  # noqa: BLE001 - evaluating an annotation may fail in any way; the others may still be known
         pass_on = getattr(function, "__annotations__", {})
-    found, names = {}, getattr(function, "__globals__", {})
+    found, names = {}, {**ONLY_WHEN_CHECKED, **getattr(function, "__globals__", {})}
     for name, annotation in pass_on.items():
         if not isinstance(annotation, str):
             found[name] = annotation
