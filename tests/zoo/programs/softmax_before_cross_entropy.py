@@ -1,0 +1,51 @@
+"""Softmax in the model, then ``CrossEntropyLoss``, which has one of its own.
+
+The loss cannot fall below 0.744 with four classes and the gradients are small. Reported:
+ariecattan/SciCo#2, bowang-lab/Transformer-GCN-QA#32, gitabcworld/MatchingNetworks#5.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "case13",
+    "class": "loss-activation-mismatch",
+    "where": "Net.forward: softmax",
+    "code": "F.softmax(self.net(x), dim=1)",
+    "static": True,
+    "severity": "error",
+    "keywords": ["softmax", "CrossEntropyLoss", "logits"],
+}
+FIX = [
+    ('F.softmax(self.net(x), dim=1)', 'self.net(x)'),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+
+    def forward(self, x):
+        return F.softmax(self.net(x), dim=1)
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(600, 0)),
+        "val_set": TensorDataset(*blobs(300, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

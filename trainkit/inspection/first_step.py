@@ -1,0 +1,48 @@
+"""Whether one step can be taken at all; what the other rules look at is the step that this one took."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+
+from trainkit.findings import Finding
+from trainkit.inspection.source import Line, is_own
+from trainkit.inspection.subject import Stuck, Subject, Trace, found
+
+
+def runs(subject: Subject) -> Iterator[Finding]:
+    """Take the first batch through model, loss and backward."""
+    if subject.train_set is None:
+        return
+    try:
+        subject.batch  # noqa: B018 - made on first use
+    except Stuck as stuck:
+        cause = stuck.__cause__
+        at = _line(cause) if cause is not None else None
+        yield found("no-batch", "train_set", str(stuck), at=at, effect="nothing can be trained")
+        return
+    try:
+        trace = subject.trace
+    except Stuck as stuck:
+        yield found("cannot-copy", "model", f"{stuck}; only its source was read", severity="info")
+        return
+    if trace.error is not None and subject.train_step is None:
+        yield _failure(trace, trace.error)
+
+
+def _failure(trace: Trace, error: Exception) -> Finding:
+    path = trace.recording.failed_in
+    place = "loss" if path is None else path or "model"
+    shapes = " -> ".join(
+        f"{call.path or 'model'}{[list(fact.shape) for fact in call.inputs]}" for call in trace.recording.calls[-4:]
+    )
+    message = f"cannot be run on the first batch: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return found("step-fails", place, message, at=_line(error), evidence=shapes, effect="nothing can be trained")
+
+
+def _line(error: BaseException) -> Line | None:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
+    return Line(frames[-1].filename, frames[-1].lineno or 1) if frames else None
+
+
+RULES = (runs,)
