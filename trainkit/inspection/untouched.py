@@ -52,9 +52,8 @@ def copied(model: nn.Module, *things: Any) -> tuple[Any, ...]:
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         if is_lazy(tensor):  # refuses to be copied until it has a shape
-            memo[id(tensor)] = type(tensor)(
-                requires_grad=tensor.requires_grad, device=tensor.device, dtype=tensor.dtype
-            )
+            lazy: Any = type(tensor)
+            memo[id(tensor)] = lazy(tensor.requires_grad, tensor.device, tensor.dtype)
     return copy.deepcopy((model, *things), memo)
 
 
