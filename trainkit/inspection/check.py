@@ -14,12 +14,20 @@ from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
 from trainkit.inspection import first_step
 from trainkit.inspection.folding import folded
+from trainkit.inspection.probes import labels, outputs, ranges, samples, sequences
 from trainkit.inspection.source import own_line
 from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
 
 Rule = Callable[[Subject], Iterable[Finding]]
-FAMILIES: tuple[tuple[Rule, ...], ...] = (first_step.RULES,)
+FAMILIES: tuple[tuple[Rule, ...], ...] = (
+    first_step.RULES,
+    outputs.RULES,
+    sequences.RULES,
+    samples.RULES,
+    labels.RULES,
+    ranges.RULES,
+)
 """All rules, in the order in which they look."""
 
 

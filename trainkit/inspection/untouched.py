@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-SHARED = 1 << 20
-"""Bytes from which a tensor or array of a data set is shared by its copies: nothing writes into a data set's."""
+COPIED = 64 << 20
+"""Bytes of tensors and arrays up to which a data set is copied whole; of a larger one the copies share these."""
 
 
 @contextmanager
@@ -58,26 +58,24 @@ def copied(model: nn.Module, *things: Any) -> tuple[Any, ...]:
 
 
 def copied_data(data: Any) -> Any:
-    """Return a copy of a data set that shares its large tensors and arrays with it."""
-    memo: dict[int, Any] = {}
-    for value in _large(data, set()):
-        memo[id(value)] = value
-    return copy.deepcopy(data, memo)
+    """Return a copy of a data set; it shares the tensors and arrays of a large one."""
+    stored = list(_stored(data, set()))
+    shared = stored if sum(value.nbytes for value in stored) > COPIED else ()
+    return copy.deepcopy(data, {id(value): value for value in shared})
 
 
-def _large(thing: Any, seen: set[int]) -> Iterator[Any]:
+def _stored(thing: Any, seen: set[int]) -> Iterator[Any]:
     if id(thing) in seen:
         return
     seen.add(id(thing))
     if isinstance(thing, Tensor | np.ndarray):
-        if thing.nbytes >= SHARED:
-            yield thing
+        yield thing
     elif isinstance(thing, Mapping):
         for value in thing.values():
-            yield from _large(value, seen)
+            yield from _stored(value, seen)
     elif isinstance(thing, list | tuple):
         if len(thing) < 10_000:
             for value in thing:
-                yield from _large(value, seen)
+                yield from _stored(value, seen)
     elif hasattr(thing, "__dict__") and not isinstance(thing, type):
-        yield from _large(vars(thing), seen)
+        yield from _stored(vars(thing), seen)

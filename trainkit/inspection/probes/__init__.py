@@ -1,0 +1,1 @@
+"""Exact probes: what must not change an evaluation, and whether it does; and an audit of the data."""

@@ -1,0 +1,281 @@
+"""Evaluation twice, and of part of a batch: an output may hang on its own sample alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainkit.findings import Finding
+from trainkit.inspection.recording import Op, Recording, flat, recorded
+from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.subject import Stuck, Subject, found, unpacked
+from trainkit.inspection.untouched import kept_generators
+
+PROBED = 13
+"""Samples of the probes: a number that no other dimension is likely to have."""
+NEAR = 1e-3
+"""Difference, relative to the largest output, from which two outputs are not the same but for rounding."""
+NOISE = (
+    *("dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"),
+    *("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "normal", "uniform"),
+    *("bernoulli", "multinomial", "poisson", "exponential", "gumbel_softmax", "rrelu", "geometric", "log_normal"),
+)
+
+
+def deterministic(subject: Subject) -> Iterator[Finding]:
+    """Evaluate one batch twice, under two seeds."""
+    if not subject.runs:
+        return
+    with subject.scratch() as scratch, torch.no_grad():
+        model, batch = scratch.model.eval(), probed(subject)
+        recording, first, error = recorded(model, lambda: subject.forward(model, batch), gradients=False)
+        if error is not None:
+            raise Stuck(str(error))
+        with kept_generators(1):
+            second = subject.forward(model, batch)
+    apart = distance(first, second)
+    if apart is None or apart <= NEAR:
+        return
+    noises = [op for op in recording.of(*NOISE) if _is_random(op)]
+    if not noises:
+        yield _stateful(subject, apart)
+        return
+    noise = next((op for op in noises if op.own), noises[0])
+    evidence = f"two evaluations of one batch differ by {apart:.0%} of the largest output"
+    if all(_is_meant(op, recording) for op in noises):
+        message = "draws at random in eval() too"
+        fix = "Use the mean when not self.training, if figures are to be comparable"
+        place = _place(subject, noise)
+        yield found("eval-noise", place, message, severity="info", at=noise.line, evidence=evidence, fix=fix)
+        return
+    message = "random also in eval(): the noise does not follow self.training"
+    effect = "every validation and prediction is noisy, and worse than the model"
+    fix = f"Draw only `if self.training`, or write {written(noise)}(..., training=self.training)"
+    yield found("eval-noise", _place(subject, noise), message, at=noise.line, evidence=evidence, effect=effect, fix=fix)
+
+
+def independent(subject: Subject) -> Iterator[Finding]:
+    """Evaluate the second half of a batch alone."""
+    if not subject.runs:
+        return
+    with subject.scratch() as scratch, torch.no_grad():
+        model, batch = scratch.model.eval(), probed(subject)
+        half = _half(batch)
+        if half is None:
+            return
+        whole, outputs, error = recorded(model, lambda: subject.forward(model, batch), gradients=False)
+        part, alone, failed = recorded(model, lambda: subject.forward(model, half), gradients=False)
+    if error is not None or failed is not None or not _same_way(whole, part):
+        return
+    for one, other in zip(flat(outputs), flat(alone), strict=False):
+        if one.dim() == 0 or one.shape[0] != PROBED or other.shape[1:] != one.shape[1:]:
+            continue
+        apart = distance(one[PROBED // 2 :], other)
+        if apart is not None and apart > NEAR:
+            if distance(outputs, _again(subject, batch)) not in (None, 0.0):
+                return  # it is random, and that is told
+            yield _mixing(subject, whole, part, apart)
+            return
+
+
+def _again(subject: Subject, batch: Any) -> Any:
+    with subject.scratch(1) as scratch, torch.no_grad():
+        return subject.forward(scratch.model.eval(), batch)
+
+
+def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -> Finding:
+    op = _first_that_mixes(whole, part)
+    evidence = f"a sample's output changes by {apart:.0%} of the largest when the others leave the batch"
+    effect = "samples see each other: the model cannot serve one alone, and validation flatters it"
+    recurrent = _recurrent(subject, op)
+    if recurrent is not None:
+        path, module = recurrent
+        name = type(module).__name__
+        message = f"{name} without batch_first=True is given (batch, time, feature): it runs along the batch"
+        fix = f"{name}(..., batch_first=True), or give it x.transpose(0, 1)"
+        at = subject.where_built(path)
+        place = f"{path}: batch_first"
+        return found("batch-mixing", place, message, at=at, evidence=evidence, effect=effect, fix=fix)
+    message = "mixes the samples of a batch"
+    fix = "Let it work along the other dimensions; the first one counts the samples"
+    if op is None:
+        return found("batch-mixing", "model", message, evidence=evidence, effect=effect, fix=fix)
+    shapes = f"{written(op)} over {', '.join(str(list(fact.shape)) for fact in op.inputs[:2])}"
+    if (dim := op.setting("dim", 1)) is not None and isinstance(dim, int | tuple | list):
+        shapes += f" with dim={dim}"
+    place = _place(subject, op)
+    evidence = f"{shapes}; {evidence}"
+    return found("batch-mixing", place, message, at=_line_of(subject, op), evidence=evidence, effect=effect, fix=fix)
+
+
+def _first_that_mixes(whole: Recording, part: Recording) -> Op | None:
+    """Return the first operation that reads the same values in both runs, for the samples in both, and gives others."""
+    for one, other in zip(whole.ops, part.ops, strict=True):
+        read = list(zip(one.inputs, other.inputs, strict=False))
+        if not all(_agree(a.tensor, b.tensor) for a, b in read):
+            continue
+        if not all(_agree(a.tensor, b.tensor) for a, b in zip(one.outputs, other.outputs, strict=False)):
+            return one
+    return None
+
+
+def _agree(one: Tensor | None, other: Tensor | None) -> bool:
+    """Say whether two tensors hold the same values for the samples in both, along whichever dimension counts them."""
+    if one is None or other is None:
+        return True
+    if one.shape == other.shape:
+        return (distance(one, other) or 0.0) <= NEAR
+    half = PROBED // 2
+    for dim in range(min(one.dim(), other.dim())):
+        size, less = one.shape[dim], other.shape[dim]
+        if size % PROBED == 0 and less * PROBED == size * (PROBED - half):
+            start = half * (size // PROBED)
+            return (distance(one.narrow(dim, start, less), other) or 0.0) <= NEAR
+    return False
+
+
+def _same_way(whole: Recording, part: Recording) -> bool:
+    """Say whether two runs took the same operations; a model that routes by its data does not."""
+    return [(op.name, op.module) for op in whole.ops] == [(op.name, op.module) for op in part.ops]
+
+
+def _recurrent(subject: Subject, op: Op | None) -> tuple[str, nn.Module] | None:
+    if op is None or op.module is None:
+        return None
+    module = subject.model.get_submodule(op.module)
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention) and not module.batch_first:
+        return op.module, module
+    path = op.module
+    while path:  # an attention within a layer of torch's own, which takes the argument
+        path = path.rpartition(".")[0]
+        outer = subject.model.get_submodule(path)
+        layer = isinstance(outer, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
+        if layer and getattr(outer.self_attn, "batch_first", True) is False:
+            return path, outer
+    return None
+
+
+def _line_of(subject: Subject, op: Op) -> Line | None:
+    if op.own or not op.module:
+        return op.line
+    return subject.where_built(op.module) or op.line
+
+
+def _stateful(subject: Subject, apart: float) -> Finding:
+    message = "gives two outputs for one input in eval(), and no operation of torch draws at random"
+    return found(
+        "eval-noise",
+        "model",
+        message,
+        severity="warning",
+        evidence=f"two evaluations of one batch differ by {apart:.0%} of the largest output",
+        effect="validation depends on what was evaluated before",
+        fix="Look for state that forward changes, numpy's or Python's random numbers",
+    )
+
+
+def _is_random(op: Op) -> bool:
+    if "dropout" in op.name or op.name == "rrelu":
+        training = op.setting("training", 2 if op.name != "rrelu" else 3, True)
+        return bool(training) and op.setting("p", 1, 0.5) != 0.0
+    return op.kwargs.get("generator") is None
+
+
+def _is_meant(op: Op, recording: Recording) -> bool:
+    """Say whether noise is a sampling model's: scaled by what the model computed, or asked for in so many words."""
+    if op.line is not None and any(word in op.line.text for word in ("training=True", "train=True")):
+        return True
+    for fact in op.outputs:
+        for user in recording.users(fact):
+            others = [other for other in user.inputs if other is not fact]
+            if user.name == "mul" and any(other.maker is not None or other.name for other in others):
+                return True
+    return op.name in ("multinomial", "bernoulli", "gumbel_softmax", "poisson")
+
+
+def _place(subject: Subject, op: Op) -> str:
+    owner = "loss" if op.module is None else None
+    if owner is None and op.module is not None:
+        path = op.module
+        while True:
+            module = subject.model.get_submodule(path)
+            if code_of(type(module)) is not None:
+                owner = f"{type(module).__name__}.{op.function or 'forward'}"
+                break
+            if not path:
+                return op.module or "model"
+            path = path.rpartition(".")[0]
+    if not op.own and op.module:
+        return f"{op.module} ({type(subject.model.get_submodule(op.module)).__name__})"
+    return f"{owner}: {written(op)}"
+
+
+def written(op: Op) -> str:
+    """Return the name of an operation as its line writes it: ``F.dropout``."""
+    line = op.line
+    whole = tree(line.file) if line is not None else None
+    for node in ast.walk(whole) if whole is not None else ():
+        if line is None or not isinstance(node, ast.Call):
+            continue
+        if node.lineno <= line.line <= (node.end_lineno or node.lineno):
+            name = called(node)
+            if name.rpartition(".")[2].strip("_") == op.name:
+                return name.lstrip(".")
+    return op.name
+
+
+def probed(subject: Subject) -> Any:
+    """Return a batch of a few samples.
+
+    Raises:
+        Stuck: If there are none.
+    """
+    try:
+        return subject.collated(subject.samples(PROBED))
+    except Exception as error:
+        raise Stuck(f"gives no batch: {error}") from error
+
+
+def _half(batch: Any) -> Any:
+    """Return the second half of a batch, None if not all of its inputs count the samples first."""
+    inputs, _ = unpacked(batch)
+    tensors = list(flat(inputs))
+    if not tensors or any(tensor.dim() == 0 or tensor.shape[0] != PROBED for tensor in tensors):
+        return None
+    return _cut(batch)
+
+
+def _cut(thing: Any) -> Any:
+    if isinstance(thing, Tensor):
+        return thing[PROBED // 2 :] if thing.dim() and thing.shape[0] == PROBED else thing
+    if isinstance(thing, Mapping):
+        return {name: _cut(value) for name, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        if len(thing) == PROBED and not any(isinstance(item, Tensor) for item in thing):
+            return thing[PROBED // 2 :]
+        return type(thing)(_cut(value) for value in thing) if type(thing) in (list, tuple) else thing
+    return thing
+
+
+def distance(one: Any, other: Any) -> float | None:
+    """Return the largest difference of two outputs, relative to the largest value; None if they cannot be compared."""
+    largest, size = 0.0, 0.0
+    pairs = list(zip(flat(one), flat(other), strict=False))
+    for a, b in pairs:
+        if a.shape != b.shape:
+            return None
+        if a.numel() == 0 or not (a.is_floating_point() or a.is_complex()):
+            largest = max(largest, float(a.numel() > 0 and not torch.equal(a, b)))
+            size = max(size, 1.0)
+            continue
+        both = a.isfinite() & b.isfinite()
+        largest = max(largest, (a - b).abs()[both].max().item() if both.any() else 0.0)
+        size = max(size, a.abs()[both].max().item() if both.any() else 0.0)
+    return largest / size if pairs and size else (0.0 if pairs else None)
+
+
+RULES = (deterministic, independent)
