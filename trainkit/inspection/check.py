@@ -14,6 +14,7 @@ from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
 from trainkit.inspection import first_step
 from trainkit.inspection.folding import folded
+from trainkit.inspection.loop import evaluation, parameters, schedules, train_step
 from trainkit.inspection.probes import labels, outputs, ranges, samples, sequences
 from trainkit.inspection.source import own_line
 from trainkit.inspection.subject import Stuck, Subject, found
@@ -27,6 +28,10 @@ FAMILIES: tuple[tuple[Rule, ...], ...] = (
     samples.RULES,
     labels.RULES,
     ranges.RULES,
+    parameters.RULES,
+    train_step.RULES,
+    schedules.RULES,
+    evaluation.RULES,
 )
 """All rules, in the order in which they look."""
 

@@ -1,0 +1,135 @@
+"""The user's own evaluation, run on a copy: what it changes, in which mode it looks, and what it averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainkit.findings import Finding
+from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.subject import Stuck, Subject, found
+from trainkit.inspection.untouched import copied_data, kept_generators
+
+MODED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+
+
+def evaluates(subject: Subject) -> Iterator[Finding]:
+    """Evaluate a copy in train mode, as the loop would, and see what was seen and what is left."""
+    if subject.evaluate is None or subject.val_set is None:
+        return
+    code = code_of(subject.evaluate)
+    place = getattr(subject.evaluate, "__name__", "evaluate")
+    at = code.line(code.node) if code is not None else None
+    modes: list[tuple[bool, bool]] = []
+    with subject.scratch() as scratch, kept_generators():
+        model = scratch.model.train()
+        own = [module.training for module in model.modules()]
+        before = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, MODED)]
+        layers = layers or [model]
+        handles = [
+            layer.register_forward_pre_hook(lambda m, _: modes.append((m.training, torch.is_grad_enabled())))
+            for layer in layers
+        ]
+        try:
+            value = subject.evaluate(model, copied_data(subject.val_set))
+            for handle in handles:
+                handle.remove()
+            again = subject.evaluate(model, copied_data(subject.val_set))
+        except Exception as error:
+            raise Stuck(str(error)) from error
+        after = model.state_dict()
+        changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
+        left = [path for (path, module), was in zip(model.named_modules(), own, strict=True) if module.training != was]
+    yield from _mode(subject, place, at, modes, layers != [model])
+    yield from _traces(subject, place, at, changed, left)
+    yield from _values(place, at, value, again)
+
+
+def _mode(
+    subject: Subject, place: str, at: Line | None, modes: list[tuple[bool, bool]], moded: bool
+) -> Iterator[Finding]:
+    if moded and modes and any(training for training, _ in modes):
+        kinds = sorted({type(m).__name__ for m in subject.model.modules() if isinstance(m, MODED)})
+        yield found(
+            "evaluates-in-train",
+            f"{place}: eval",
+            f"runs the model without model.eval(): {' and '.join(kinds)} work as in training mode",
+            at=at,
+            evidence=f"{sum(training for training, _ in modes)} of {len(modes)} calls of these layers in train()",
+            effect="the figures are noisy and wrong, and batch norm learns from the validation set",
+            fix="model.eval() before, model.train() after",
+        )
+    if modes and all(graded for _, graded in modes):
+        yield found(
+            "evaluates-with-graph",
+            f"{place}: no_grad",
+            "builds a graph for gradients that nobody asks for: no torch.no_grad()",
+            severity="info",
+            at=at,
+            effect="memory and time",
+            fix="@torch.inference_mode()",
+        )
+
+
+def _traces(subject: Subject, place: str, at: Line | None, changed: list[str], left: list[str]) -> Iterator[Finding]:
+    weights = [name for name in changed if name in dict(subject.model.named_parameters())]
+    if weights:
+        yield found(
+            "evaluation-changes-model",
+            place,
+            f"changes {weights[0]}: evaluation trains",
+            at=at,
+            evidence=f"{len(weights)} parameters differ afterwards",
+            effect="the model has seen the validation set",
+            fix="No step and no in-place change in evaluation",
+        )
+    if left:
+        moded = any(isinstance(module, MODED) for module in subject.model.modules())
+        yield found(
+            "mode-left-behind",
+            f"{place}: train",
+            "leaves the model in eval(): the next epoch trains without dropout and batch statistics",
+            severity=_grave(subject) if moded else "info",
+            at=at,
+            evidence=f"{len(left)} modules are in another mode afterwards",
+            effect="from the first evaluation on, training is another one",
+            fix="model.train() at the end, or at the beginning of each training epoch",
+        )
+
+
+def _grave(subject: Subject) -> Any:
+    """Return how bad a mode left behind is: not at all if each step sets its own."""
+    code = code_of(subject.train_step) if subject.train_step is not None else None
+    if code is not None and any(True for _ in code.calls("train")):
+        return "info"
+    return "warning" if subject.train_step is not None else "info"
+
+
+def _values(place: str, at: Line | None, value: Any, again: Any) -> Iterator[Finding]:
+    one, two = _number(value), _number(again)
+    if one is None or two is None or abs(one - two) <= 1e-4 * max(abs(one), abs(two), 1e-8):
+        return
+    yield found(
+        "evaluation-varies",
+        place,
+        "gives two figures for one model",
+        severity="warning",
+        at=at,
+        evidence=f"{one:.4g} and {two:.4g}",
+        effect="the best checkpoint is chosen by chance",
+        fix="model.eval(), and no shuffling or sampling that the figure depends on",
+    )
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+RULES = (evaluates,)
