@@ -30,7 +30,7 @@ LAYERS = (
     }
     | {"objectives", "precision", "provenance", "settings", "signals", "state", "timing", "values"},
     {"checkpoint", "data", "loggers", "metrics", "optim", "transfer"},
-    {"callbacks", "diagnostics", "inspection"},
+    {"autopsy", "callbacks", "diagnostics", "inspection"},
     {"checkpointed", "evaluator", "failures", "trainer"},
     {"config"},
     {"commands"},

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainkit import Trainer, supervised
-from trainkit.nonfinite import Guard, NonFinite, locate
+from trainkit.nonfinite import Guard, NonFinite
 from trainkit.settings import Settings
 from trainkit.state import Counters
 
@@ -167,66 +167,6 @@ def test_a_step_can_be_left_out_under_a_loss_scaler():
     trainer = skipping({3, 5, 7}, precision="fp16", nonfinite_limit=2)
     assert (trainer.counters.nonfinite, trainer.counters.nonfinite_in_a_row) == (3, 0)
     assert trainer.counters.step + trainer.counters.skipped == 5
-
-
-# ---------------------------------------------------------------------- where
-
-
-class Breaks(nn.Module):
-    def __init__(self, how):
-        super().__init__()
-        self.how = how
-
-    def forward(self, x):
-        if self.how == "output":
-            return x / 0
-        if self.how == "gradient":
-            return x + (x.detach() * 0 + (x - x).abs().sqrt())  # the gradient of sqrt at 0
-        return x
-
-
-def model(how=""):
-    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), Breaks(how), nn.Linear(4, 1))
-
-
-def spoiled():
-    net = model()
-    with torch.no_grad():
-        net[3].weight[0, 2] = math.nan
-    return net
-
-
-def row(values):
-    inputs = torch.ones(5, 3)
-    inputs[2, 1] = values
-    return inputs
-
-
-@pytest.mark.parametrize(
-    ("net", "inputs", "loss", "where"),
-    [
-        (model(), row(math.nan), torch.mean, "the input of the model (Sequential), in sample 72"),
-        (model("output"), row(1.0), torch.mean, "the output of 2 (Breaks)"),
-        (model("gradient"), row(1.0), torch.mean, "the gradient at the output of 1 (ReLU)"),
-        (model(), row(1.0), lambda y: y.mean() / 0, "the loss itself"),
-        (model(), row(1.0), lambda y: (y - y).abs().sqrt().sum(), "the gradient at the output of"),
-        (spoiled(), row(1.0), torch.mean, "the weights of 3.weight"),
-        (model(), row(1.0), torch.mean, "computed once more"),
-    ],
-)
-def test_the_first_bad_number_is_located(net, inputs, loss, where):
-    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules())
-    assert locate(net, lambda: loss(net(inputs)), range(70, 75)).startswith(where)
-    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules()) == hooks
-    assert all(p.grad is None for p in net.parameters())
-
-
-def test_a_row_is_told_by_its_number_where_the_samples_are_not_known():
-    net = model()
-    assert (
-        locate(net, lambda: net(row(math.nan)).mean()) == "the input of the model (Sequential), in row 2 of the batch"
-    )
-    assert locate(net, lambda: net(row(1.0) * math.inf).mean()) == "the input of the model (Sequential)"  # all of them
 
 
 @pytest.mark.parametrize("bad", [True, False])

@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # type checkers know this name; importing typing would co
 if TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import data as data
+    from . import diagnostics as diagnostics
     from . import keys as keys
     from . import loggers as loggers
     from . import metrics as metrics
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Where each lazy name lives; the imports above tell type checkers the same, and a test holds the two together.
-_MODULES = ("callbacks", "data", "keys", "loggers", "metrics", "objectives", "optim")
+_MODULES = ("callbacks", "data", "diagnostics", "keys", "loggers", "metrics", "objectives", "optim")
 _NAMES = {
     "Callback": "callbacks",
     "ConfigError": "errors",

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from math import isfinite
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
-from trainkit.checkpoint.files import write_text
+from trainkit.autopsy import bad_numbers, flow_until_failure, step_of
+from trainkit.autopsy.shapes import CAUGHT
 from trainkit.data import Loader, inspection
 from trainkit.data import explained as explained_by_data
 from trainkit.errors import ConfigError, TrainingError
-from trainkit.keys import Streams, fold
-from trainkit.nonfinite import NonFinite, locate
+from trainkit.keys import Streams
+from trainkit.nonfinite import NonFinite
 
 if TYPE_CHECKING:
     from trainkit.evaluator import Evaluator
     from trainkit.trainer import Trainer
-
-SHOWN = 16
-"""Sample indices that a message lists."""
 
 
 class First:
@@ -106,7 +103,7 @@ def explained(trainer: Trainer, error: BaseException) -> BaseException:
 
 def _explained(trainer: Trainer, error: Exception) -> BaseException | None:
     if isinstance(error, NonFinite):
-        return _bad_numbers(trainer, error)
+        return bad_numbers(trainer, error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return _out_of_memory(trainer, error)
     if (told := explained_by_data(error, trainer.data)) is not None:
@@ -115,67 +112,28 @@ def _explained(trainer: Trainer, error: Exception) -> BaseException | None:
     if told is None and trainer.counters.total_batches + trainer.counters.step:
         counters = trainer.counters
         error.add_note(f"in step {counters.step + 1}, epoch {counters.epoch + 1}, batch {counters.batch}")
+    if told is None and (shapes := _shapes(trainer, error)):
+        error.add_note(shapes)
     return told
 
 
-def _bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
-    """Take the step's forward and backward pass once more and say where the first bad number appears."""
-    loader, counters = trainer.train_loader, trainer.counters
-    epoch = 0 if trainer.settings.overfit_batches else error.epoch
-    told: dict[str, Any] = {"step": error.step, "epoch": error.epoch, "batch": error.batch, "seed": trainer.seed}
-    told |= {"counters": counters.state_dict(), "norms": [str(norm) for norm in trainer.meter.state_dict()["norms"]]}
-    where, samples = "", ""
-    if isinstance(loader, Loader):
-        stop = min(error.batch + trainer.settings.accumulate_grad_batches, len(loader))
-        told["keys"] = [fold(trainer._step_key, error.epoch, number) for number in range(error.batch, stop)]
-        told["samples"] = [loader.where(epoch, number) for number in range(error.batch, stop)]
-        flat = [index for indices in told["samples"] for index in indices]
-        samples = (
-            f"; samples {', '.join(map(str, flat[:SHOWN]))}{', ...' if len(flat) > SHOWN else ''} of data.{loader.name}"
-        )
-        told["first"] = _first_of(trainer, loader, epoch, error, stop)
-        where = f"; {told['first']}"
-    losses = trainer.meter.state_dict()["losses"] + [error.loss] * (error.loss is not None)
-    if not all(map(isfinite, losses)):
-        trainer.log({"train/loss": next(loss for loss in losses if not isfinite(loss))})  # as it was
-    told |= {"what": error.what, "losses": [str(loss) for loss in losses], "last_checkpoint": str(trainer.store.last)}
-    if not counters.nonfinite_in_a_row and counters.step >= error.step:
-        counters.step = error.step - 1  # the steps that were held back on the device
-    kept = f"the weights are those of step {error.step - 1}"
-    if trainer.run_dir is not None:
-        path = trainer.run_dir / "non_finite" / f"step-{error.step:08d}.json"
-        path.parent.mkdir(exist_ok=True)
-        write_text(path, json.dumps(told, indent=2, default=str) + "\n")
-        kept += f", and {path} holds what is known"
-    return TrainingError(
-        f"step {error.step}: {error.what}{where}\n"
-        f"  epoch {error.epoch + 1}, batch {error.batch}{samples}; {kept}\n"
-        "  try a smaller optimizer.lr, trainer.gradient_clip_val=1.0, or trainer.on_nonfinite=skip; "
-        "trainer.detect_anomaly=true names the operation"
-    )
+def _shapes(trainer: Trainer, error: Exception) -> str:
+    """Return the shapes that flow through the model up to where it raises this error; empty where it does not."""
+    inside = any(frame.f_code.co_name == "_call_impl" for frame, _ in walk_tb(error.__traceback__))
+    if not inside or not isinstance(error, CAUGHT):
+        return ""
+    counters, window = trainer.counters, trainer.failed_window
+    if window is None and not isinstance(trainer.train_loader, Loader):
+        return ""
+    step = step_of(trainer, counters.epoch, counters.batch, window)
 
+    def all_batches() -> None:
+        for number in range(len(step.batches)):
+            step.forward_pass(number)
 
-def _first_of(trainer: Trainer, loader: Loader, epoch: int, error: NonFinite, stop: int) -> str:
-    """Return where the first bad number of the window appears, batch by batch."""
-    training, found = trainer.model.training, ""
-    trainer.model.train()
-    trainer.freeze.hold()
-    try:
-        for number in range(error.batch, stop):
-            batch = trainer.to_device(loader.fetch(epoch, number))
-
-            def forward(batch: Any = batch, number: int = number) -> Tensor:
-                trainer._streams.seed(fold(trainer._step_key, error.epoch, number))
-                with trainer.precision.autocast():
-                    return trainer.objective(trainer.model, batch).loss
-
-            found = locate(trainer.model, forward, loader.where(epoch, number))
-            if not found.startswith("computed"):
-                break
-    finally:
-        trainer.model.train(training)
-        trainer.freeze.hold()
-    return found if found.startswith("computed") else f"first in {found}"
+    with step.untouched():
+        failure = flow_until_failure(trainer.model, all_batches)
+    return failure.table() if failure is not None and type(failure.error) is type(error) else ""
 
 
 def _out_of_memory(trainer: Trainer, error: Exception) -> TrainingError:

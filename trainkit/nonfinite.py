@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainkit.device import map_tensors
 from trainkit.errors import TrainingError
 from trainkit.settings import Settings
 from trainkit.state import Counters
@@ -62,6 +58,11 @@ class Guard:
         if self._late:
             optimizer.found_inf = self._found  # type: ignore[attr-defined]
         self._kept: dict[str, Tensor] = {}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a bad step may be some steps ago when it is told."""
+        return self._late
 
     def keep(self, model: nn.Module) -> None:
         """Remember the buffers before a step that may be left out: a batch norm would go on with its NaN."""
@@ -148,68 +149,6 @@ class Guard:
         raise NonFinite(what, counters.step + 1 - held_back, counters.epoch, batch, loss)
 
 
-def locate(model: nn.Module, forward: Callable[[], Tensor], samples: Sequence[int] = ()) -> str:
-    """Return where the first non-finite number appears when ``forward`` computes a loss again, in words.
-
-    Looks at the weights, then at inputs and outputs of each module in the order of the computation, at the loss, and at
-    the gradients in the order of the backward pass. The gradients of the model are gone afterwards.
-
-    Args:
-        model: The module that ``forward`` computes with.
-        forward: Returns the loss, a scalar.
-        samples: The indices of the batch's samples, by which its rows are told where they are known.
-    """
-    for name, weight in model.named_parameters():
-        if not weight.isfinite().all():
-            return f"the weights of {name}"
-    found: list[str] = []
-
-    def look(tensors: list[Tensor], where: str) -> None:
-        for tensor in () if found else tensors:
-            if not tensor.isfinite().all():
-                found.append(where + _row(tensor, samples))
-                break
-
-    def watch(name: str, module: nn.Module, stack: ExitStack) -> None:
-        label = f"{name or 'the model'} ({type(module).__name__})"
-
-        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-            look(_floats((args, kwargs)), f"the input of {label}")
-
-        def after(module: nn.Module, args: Any, output: Any) -> None:
-            look(_floats(output), f"the output of {label}")
-            for tensor in _floats(output):
-                if tensor.requires_grad:
-                    tensor.register_hook(lambda gradient: look([gradient], f"the gradient at the output of {label}"))
-
-        stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-        stack.callback(module.register_forward_hook(after).remove)
-
-    with ExitStack() as stack, torch.compiler.set_stance("force_eager"):
-        for name, module in model.named_modules():
-            watch(name, module, stack)
-        loss = forward()
-        if not found and not loss.isfinite().all():
-            return "the loss itself: the model's outputs are finite, so look at the targets and at the loss function"
-        if not found:
-            loss.backward()
-            found += [f"the gradient of {n}" for n, p in model.named_parameters() if _broken(p.grad)]
-            model.zero_grad(set_to_none=True)
-    unknown = "computed once more, each number is finite: too large to be summed up, or not the same twice"
-    return found[0] if found else unknown
-
-
-def _row(tensor: Tensor, samples: Sequence[int]) -> str:
-    """Say which row of a batch is the first that is not finite, unless none of them is."""
-    if tensor.ndim == 0 or len(tensor) == 0:
-        return ""
-    bad = ~tensor.detach().reshape(len(tensor), -1).isfinite().all(1)
-    if bad.all():
-        return ""
-    row = int(bad.nonzero()[0])
-    return f", in sample {samples[row]}" if len(samples) == len(tensor) else f", in row {row} of the batch"
-
-
 def _by_type(tensors: list[Tensor]) -> list[list[Tensor]]:
     """Return the tensors in lists of one type of numbers each, as GradScaler groups them for a CUDA device."""
     groups: dict[torch.dtype, list[Tensor]] = {}
@@ -222,19 +161,3 @@ def _real_values(gradient: Tensor) -> Tensor:
     """Return the numbers of a gradient of any layout and type as a dense tensor of real ones."""
     dense = gradient if gradient.layout is torch.strided else gradient.coalesce()._values()
     return torch.view_as_real(dense) if dense.is_complex() else dense
-
-
-def _broken(tensor: Tensor | None) -> bool:
-    return tensor is not None and not bool(tensor.isfinite().all())
-
-
-def _floats(nested: Any) -> list[Tensor]:
-    """Return the floating-point tensors of nested tuples, lists and dicts."""
-    found: list[Tensor] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(nested, note)
-    return [tensor for tensor in found if tensor.is_floating_point()]

@@ -114,6 +114,7 @@ class Trainer(Checkpointed):
         self._cadence = Cadence(chosen.val_check_interval, self.train_batches, self.meter.window, every_n_epochs)
         self._log_every = Every(Duration(chosen.log_every_n_steps, "st"))
         self._started, self._optimizers = perf_counter(), {}
+        self.failed_window: Sequence[Any] | None = None  # of the step that raised, for whoever looks into it
         self.averaging.attach(self.model, self.steps_per_epoch)
         if chosen.compile:
             self.model.compile(mode=chosen.compile if isinstance(chosen.compile, str) else None)
@@ -136,7 +137,11 @@ class Trainer(Checkpointed):
                 for window in self._windows():
                     self.freeze.advance(self.moment)
                     self.key_batch(counters.batch)
-                    output = self.train_step(window)
+                    try:
+                        output = self.train_step(window)
+                    except Exception:
+                        self.failed_window = window
+                        raise
                     counters.batch += len(window)
                     counters.total_batches += len(window)
                     if self.guard.rollback:

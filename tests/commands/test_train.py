@@ -116,7 +116,13 @@ def test_an_average_is_what_is_validated_kept_and_tested() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "steps", "folder"),
-    [("fast", 1, False), ("overfit", 2 * 3, True), ("limit", 2 * 1, True), ("anomaly", 2 * 17, True)],
+    [
+        ("fast", 1, False),
+        ("overfit", 2 * 3, True),
+        ("limit", 2 * 1, True),
+        ("anomaly", 2 * 17, True),
+        ("profile", 2 * 17, True),
+    ],
 )
 def test_debug_modes(mode: str, steps: int, folder: bool, tmp_path: Path) -> None:
     result = trainkit.run("mlp", f"debug={mode}", *([] if mode == "fast" else SHORT))

@@ -44,7 +44,7 @@ def test_a_shipped_recipe_is_sound(recipe: str) -> None:
 @pytest.mark.parametrize(
     "option", ["model=cnn", "model=nested", "model=sequential", "schedule=plateau", "optimizer=sgd"]
 )
-@pytest.mark.parametrize("debug", ["fast", "limit", "overfit", "anomaly"])
+@pytest.mark.parametrize("debug", ["fast", "limit", "overfit", "anomaly", "profile"])
 def test_so_are_its_variants(option: str, debug: str) -> None:
     assert checked(option, f"debug={debug}") == []
 

@@ -23,9 +23,9 @@ def straight(trainkit, steps: int) -> Path:
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
-        (["model.how=activation"], "first in the input of last (Linear), in sample 37"),
-        (["model.how=gradient"], "first in the gradient at the output of drop (Dropout)"),
-        (["data.datasets.how=input"], "first in the input of the model (Net), in sample 37"),
+        (["model.how=activation"], "first: nan out of mul in the model (Net)"),
+        (["model.how=gradient"], "(PoisonBackward) in the model (Net)"),
+        (["data.datasets.how=input"], "first: the data batch[0], in sample 37"),
         (["model.how=activation", "trainer.gradient_clip_val=1.0"], "the loss is nan"),
         (["model.how=gradient", "trainer.gradient_clip_val=1.0"], "the gradient norm is nan"),
         (["model.how=gradient", "trainer.accumulate_grad_batches=2"], "a gradient is not finite"),
@@ -44,7 +44,7 @@ def test_25_bad_numbers_are_caught_before_the_optimizer_steps(trainkit, faulty, 
     said = re.search(r"^trainkit: step (\d+): ", done.err, re.MULTILINE)  # after a warning that fp16 is slow here
     assert said is not None
     step = int(said[1])
-    bundle = json.loads((faulty / f"run/non_finite/step-{step:08d}.json").read_text())
+    bundle = json.loads((faulty / f"run/autopsy/step-{step:08d}/report.json").read_text())
     assert BAD in [index for batch in bundle["samples"] for index in batch]
     summary = json.loads((faulty / "run/summary.json").read_text())
     assert (summary["status"], summary["steps"]) == ("failed", step - 1)

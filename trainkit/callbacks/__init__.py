@@ -19,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from trainkit.callbacks.predictions import Predictions
 
         return Predictions
+    if name == "Profiler":
+        from trainkit.callbacks.profiler import Profiler
+
+        return Profiler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -54,6 +54,7 @@ FLAGS = {
     "--steps": Flag("NUMBER", "steps of each run"),
     "--kills": Flag("NUMBER", "real kills of the run that is cut"),
     "--seed": Flag("NUMBER", "of the moments at which it is killed"),
+    "--debug": Flag("", "open pdb in the objective of the step"),
     "--keep": Flag("", "keep the runs' folders"),
     "--traceback": Flag("", "show whole tracebacks, as TRAINKIT_DEBUG=1 does"),
     "--version": Flag("", "print the version"),
@@ -124,6 +125,15 @@ COMMANDS = {
         "recipe=NAME [KEY=VALUE ...] [--steps 40] [--kills 3] [--seed 0] [--keep]",
         ("verify-resume recipe=mlp", "verify-resume recipe=mlp data.num_workers=2 --kills 5"),
         (CONFIG_DIR, "--steps", "--kills", "--seed", "--keep"),
+    ),
+    "replay": Command(
+        "trainkit.commands.replay",
+        "rebuild a step of a run, or of an autopsy, and show its batch, predictions and gradients",
+        "run=RUN step=NUMBER | bundle=AUTOPSY [KEY=VALUE ...]",
+        ("replay run=runs/one step=1234", "replay bundle=runs/one/autopsy/step-00001234 --debug"),
+        (CONFIG_DIR, "--json", "--debug"),
+        notes="It goes on silently from the checkpoint before the step, under the config that is kept with the run, "
+        "and writes nothing.",
     ),
     "completion": Command(
         "trainkit.commands.completion.command",

@@ -1,12 +1,14 @@
-"""``trainkit check``: all that is wrong with a config, or may be, without a start of anything."""
+"""``trainkit check``: what is wrong with a config and the training that it describes; nothing is started."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainkit.commands.help import rules
 from trainkit.commands.run_dir import possible
 from trainkit.config.checking import check as checking
 from trainkit.config.checking.masking import masked_finding, typed_secrets
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
         findings = ordered(composed_sweep(line, find)[1])
     else:
-        findings = find(compose_line(line))
+        findings = find(compose_line(line), inspect=True)
     secrets = typed_secrets(arguments)
     findings = [masked_finding(finding, secrets) for finding in findings]
     if line.has("--json"):
@@ -42,32 +44,65 @@ def main(arguments: Sequence[str]) -> int:
     return 2 if grave else 0
 
 
-def check(recipe: Any = None, *overrides: str, config_dir: str | Path | None = None) -> list[Finding]:
-    """Return what is wrong with a config, or may be: errors first. Nothing is started, and nothing raised.
+def check(subject: Any = None, *overrides: str, config_dir: str | Path | None = None, **parts: Any) -> list[Finding]:
+    """Return what is wrong with a training, or may be: errors first. It leaves no trace, and nothing is started.
 
     Args:
-        recipe: Name or path of a recipe; or a config: a mapping, a ``DictConfig``, a dataclass, what hydra-zen builds.
+        subject: Any ``nn.Module``, plain PyTorch: then ``parts`` are what trains it, ``loss=``, ``train_set=``,
+            ``optimizer=`` and more, as :func:`trainkit.inspection.inspect` takes them. Else the name or path of a
+            recipe; or a config: a mapping, a ``DictConfig``, a dataclass, what hydra-zen builds.
         overrides: As on the command line: ``"trainer.max_epochs=1"``.
         config_dir: A folder with config groups of your own.
+
+    Raises:
+        TypeError: If ``parts`` are given beside a recipe, or one of them is none that a training has.
     """
-    return find(composed_of(recipe, *overrides, config_dir=config_dir))
+    if _is_module(subject):
+        from trainkit.inspection import inspect
+
+        return inspect(subject, **parts)
+    if parts:
+        raise TypeError(f"check() takes {', '.join(parts)} beside an nn.Module, not beside a recipe or config")
+    return find(composed_of(subject, *overrides, config_dir=config_dir), inspect=True)
 
 
-def find(composed: Composed) -> list[Finding]:
-    """Return what is wrong with a config, its run folder and, where nothing else is, with its data sets."""
+def find(composed: Composed, inspect: bool = False) -> list[Finding]:
+    """Return what is wrong with a config, its run folder and, where nothing else is, with its data sets.
+
+    Args:
+        composed: The config.
+        inspect: Whether to build the model too, and to inspect its training.
+    """
     found = [*checking.check(composed), *_run_dir(composed)]
     if not errors_in(found):
         from trainkit.config.checking.datasets import data_findings
 
         found += data_findings(composed)
+    if inspect and not errors_in(found):
+        from trainkit.commands.inspecting import inspected
+
+        found += inspected(composed)
     return ordered(found)
+
+
+def _is_module(subject: Any) -> bool:
+    """Say whether something is a module, without an import of torch: who has one has imported it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(subject, torch.nn.Module)
 
 
 def report(findings: Sequence[Finding]) -> str:
     """Return the findings as lines, errors first, and a last line that counts them."""
     width = max(map(len, ORDER)) + 2
-    lines = [f"{finding.severity:<{width}}{' '.join(str(finding).splitlines())}" for finding in findings]
+    lines = [
+        f"{finding.severity:<{width}}{' '.join(str(finding).splitlines())}{_rule(finding)}" for finding in findings
+    ]
     return "\n".join([*lines, _count(findings)])
+
+
+def _rule(finding: Finding) -> str:
+    """Return the name of a rule of the inspection, by which `help` explains and check.ignore silences it."""
+    return f" [{finding.rule}]" if rules.page(finding.rule) else ""
 
 
 def _count(findings: Sequence[Finding]) -> str:

@@ -15,6 +15,7 @@ from trainkit.commands.run_dir import possible
 from trainkit.config.checking.masking import masked_override
 from trainkit.config.schema.root import is_plain_name
 from trainkit.data import Loader
+from trainkit.diagnostics.doctor import Doctor
 from trainkit.errors import ConfigError
 from trainkit.locks import NAME as LOCK
 from trainkit.provenance import git_commit, versions
@@ -134,12 +135,19 @@ def write_summary(
         "weights": dict(weights) if weights else None,
         "freeze": trainer.freeze.table(),
         "warnings": [*warnings, *_left_out(trainer)],
+        **_note(trainer),
         "command": command("train", overrides),
         "versions": versions(),
         "git_commit": git_commit(),
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return summary
+
+
+def _note(trainer: Trainer) -> dict[str, list[str]]:
+    """Return the doctor's note, empty where there is nothing to say; no key without a doctor."""
+    notes = [callback.note for callback in trainer.callbacks.values() if isinstance(callback, Doctor)]
+    return {"doctor": notes[0]} if notes else {}
 
 
 def _left_out(trainer: Trainer) -> list[str]:

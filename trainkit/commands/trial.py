@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainkit.autopsy import shapes_until_failure
 from trainkit.config.build import Parts
 from trainkit.data.inspection import shapes
 from trainkit.errors import ConfigError
@@ -45,7 +46,9 @@ def require_fitting(evaluator: Evaluator, parts: Parts, batch: Any) -> None:
             predictions = model(batch[0])
         except NOT_FITTING as error:
             if _is_of_others(model):
-                raise ConfigError(_misfit_of_model(parts.config, batch, error)) from error
+                failure = shapes_until_failure(model, batch[0])
+                shown = f"\n{failure.table()}" if failure is not None else ""
+                raise ConfigError(_misfit_of_model(parts.config, batch, error) + shown) from error
             return
         try:
             loss = objective.loss(predictions, batch[1])

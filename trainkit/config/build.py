@@ -118,7 +118,7 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         averaging=build_part(values["averaging"], "averaging"),
         freeze=plan if plan.rules else None,
         metrics=build_named(values, "metrics") or None,
-        callbacks=build_named(values, "callbacks"),
+        callbacks=_observers(values),
         loggers=loggers,
         store=store,
         run_dir=run_dir,
@@ -127,6 +127,12 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         seed=values["seed"],
         **values["trainer"],
     )
+
+
+def _observers(values: dict[str, Any]) -> dict[str, Any]:
+    """Build the callbacks, and the diagnostics after them: an entry of each may have the same name."""
+    diagnostics = build_named(values, "diagnostics")
+    return build_named(values, "callbacks") | {f"diagnostics.{name}": entry for name, entry in diagnostics.items()}
 
 
 def build_evaluator(parts: Parts) -> Evaluator:

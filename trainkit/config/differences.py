@@ -14,7 +14,7 @@ from trainkit.errors import ConfigError
 
 Verdict = Literal["applied", "ignored", "refused"]
 
-NOT_OF_THE_RUN = ("name", "tags", "run_dir", "resume", "recipe", "debug", "hydra", "data.changed")
+NOT_OF_THE_RUN = ("name", "tags", "run_dir", "resume", "recipe", "debug", "hydra", "check", "data.changed")
 """Keys that name, find or start a run, and shape nothing in it."""
 SECRETS = ("token", "password", "secret", "key", "credential")
 WIDEST_KEY, WIDEST_VALUE = 44, 26
@@ -60,6 +60,7 @@ RULES: tuple[tuple[str, Verdict, str], ...] = (
     ("penalty*", "applied", "from the next step on"),
     ("averaging*", "applied", "the average so far goes on by the new rule"),
     ("callbacks*", "applied", "its state goes on"),
+    ("diagnostics*", "applied", "its state goes on; it changes no weight"),
     ("loggers*", "applied", "records from now on; it changes no weight"),
     ("checkpoint*", "applied", "from the next save on; it changes no weight"),
     ("metrics*", "applied", "from the next validation on; it changes no weight"),
@@ -203,7 +204,7 @@ def _absent(value: Any) -> bool:
 def _verdict(key: str, before: Any, after: Any, allowed: bool) -> tuple[Verdict, str]:
     """Return what becomes of a difference, and why."""
     depth, group = key.count("."), key.split(".")[0]
-    if group == "callbacks" and depth <= 1:
+    if group in ("callbacks", "diagnostics") and depth <= 1:
         if _absent(before):
             return "applied", "it begins anew"
         if _absent(after):

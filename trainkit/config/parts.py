@@ -11,7 +11,7 @@ from trainkit.config.targets.roles import fits_at_last, role_of
 from trainkit.config.targets.signatures import signature_of
 from trainkit.errors import ConfigError
 
-OPTIONAL = ("schedule", "freeze", "averaging", "callbacks", "loggers", "checkpoint", "metrics")
+OPTIONAL = ("schedule", "freeze", "averaging", "callbacks", "diagnostics", "loggers", "checkpoint", "metrics")
 """Groups that the command line may leave out: ``~averaging``."""
 
 

@@ -43,6 +43,11 @@ def dumped_frames(dump: str, inside: str) -> str:
     return ""
 
 
+def is_users(file: str) -> bool:
+    """Say whether a source file is the user's own: not of trainkit, torch, the standard library or a package."""
+    return not _is_of(file, ENGINES) and not _is_library(file)
+
+
 def _shown(frames: list[Frame]) -> str:
     outside = [frame for frame in frames if not _is_of(frame[0], ENGINES)]
     chosen = [frame for frame in outside if not _is_library(frame[0])] or outside or frames[-1:]

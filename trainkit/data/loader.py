@@ -89,6 +89,7 @@ class Loader:
         self.on_error, self.max_errors, self.changed = on_error, max_errors, changed
         self.pin_memory = bool(worker_options.pop("pin_memory", False)) and torch.cuda.is_available()
         self.timeout = float(worker_options.pop("timeout", TIMEOUT))
+        self.collate_fn = collate_fn
         self._key = fold(seed, "data")
         self._fetch = Fetch(dataset, collate_fn, fold(self._key, "sample"), name, on_error == "skip")
         self._workers: list[Workers] = []

@@ -2,4 +2,5 @@
 
 from trainkit.inspection.check import findings_of as findings_of
 from trainkit.inspection.check import inspect as inspect
+from trainkit.inspection.subject import Ran as Ran
 from trainkit.inspection.subject import Subject as Subject

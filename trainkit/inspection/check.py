@@ -12,10 +12,11 @@ from torch.optim import Optimizer
 
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
-from trainkit.inspection import first_step
+from trainkit.inspection import first_step, reading, step
 from trainkit.inspection.folding import folded
 from trainkit.inspection.loop import evaluation, parameters, schedules, train_step
 from trainkit.inspection.probes import labels, outputs, ranges, samples, sequences
+from trainkit.inspection.reading.contracts import uninitialised
 from trainkit.inspection.source import own_line
 from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
@@ -23,6 +24,7 @@ from trainkit.inspection.untouched import copied, kept_generators, quiet
 Rule = Callable[[Subject], Iterable[Finding]]
 FAMILIES: tuple[tuple[Rule, ...], ...] = (
     first_step.RULES,
+    reading.RULES,
     outputs.RULES,
     sequences.RULES,
     samples.RULES,
@@ -32,6 +34,7 @@ FAMILIES: tuple[tuple[Rule, ...], ...] = (
     train_step.RULES,
     schedules.RULES,
     evaluation.RULES,
+    step.RULES,
 )
 """All rules, in the order in which they look."""
 
@@ -83,11 +86,14 @@ def inspect(
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model: must be an nn.Module, and {type(model).__name__} is none")
+    if missing := uninitialised(model):
+        return missing
     line = own_line(sys._getframe(1))
     subject = Subject(model, loss, train_set, val_set, interval=scheduler_interval, collate=collate, deep=deep)
     subject.batch_size, subject.shuffle, subject.num_workers = batch_size, shuffle, num_workers
     subject.drop_last, subject.epochs = drop_last, epochs
     subject.train_step, subject.evaluate = train_step, evaluate
+    subject.given = model
     subject.caller = None if line is None else line.file
     _attach(subject, optimizer, scheduler)
     return findings_of(subject, ignore)

@@ -18,7 +18,7 @@ def runs(subject: Subject) -> Iterator[Finding]:
         subject.batch  # noqa: B018 - made on first use
     except Stuck as stuck:
         cause = stuck.__cause__
-        at = _line(cause) if cause is not None else None
+        at = raised_at(cause) if cause is not None else None
         yield found("no-batch", "train_set", str(stuck), at=at, effect="nothing can be trained")
         return
     try:
@@ -37,10 +37,11 @@ def _failure(trace: Trace, error: Exception) -> Finding:
         f"{call.path or 'model'}{[list(fact.shape) for fact in call.inputs]}" for call in trace.recording.calls[-4:]
     )
     message = f"cannot be run on the first batch: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return found("step-fails", place, message, at=_line(error), evidence=shapes, effect="nothing can be trained")
+    return found("step-fails", place, message, at=raised_at(error), evidence=shapes, effect="nothing can be trained")
 
 
-def _line(error: BaseException) -> Line | None:
+def raised_at(error: BaseException) -> Line | None:
+    """Return the user's innermost line in an error's traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     return Line(frames[-1].filename, frames[-1].lineno or 1) if frames else None
 

@@ -7,7 +7,37 @@ from dataclasses import replace
 
 from trainkit.findings import Finding
 
-FOLLOWS: dict[str, tuple[str, ...]] = {}
+FOLLOWS: dict[str, tuple[str, ...]] = {
+    "symmetric-init": ("output-ignores-input", "learning-rate-too-small", "vanishing-gradient", "constant-activation"),
+    "init-too-large": ("learning-rate-too-large", "saturated-units", "dead-units", "vanishing-gradient"),
+    "inputs-not-normalised": ("learning-rate-too-large", "saturated-units", "dead-units", "init-too-large"),
+    "raw-scores-into-bce": ("step-fails",),
+    "loss-with-wrong-sign": ("learning-rate-too-large", "learning-rate-too-small"),
+    "softmax-before-cross-entropy": ("learning-rate-too-small", "bounded-logits", "activation-twice"),
+    "broadcast": ("learning-rate-too-large", "learning-rate-too-small"),
+    "constant-activation": ("output-ignores-input",),
+    "vanishing-gradient": ("output-ignores-input", "learning-rate-too-small"),
+    "softmax-of-one": ("output-ignores-input", "constant-activation"),
+    "loss-without-gradient": ("output-ignores-input", "learning-rate-too-small"),
+    "softmax-over-batch": ("softmax-over-wrong-dim", "batch-mixing", "sees-other-samples"),
+    "kl-div-target": ("numbers-break",),
+    "update-lost-in-rounding": ("learning-rate-too-small",),
+    "dead-units": ("output-ignores-input", "constant-activation"),
+    "noise-in-eval": ("eval-noise",),
+    "functional-training": ("eval-noise", "noise-in-eval"),
+    "made-in-forward": ("eval-noise", "noise-in-eval", "not-in-optimizer"),
+    "mode-override": ("eval-noise", "evaluates-in-train"),
+    "mode-in-forward": ("eval-noise",),
+    "weights-redrawn": ("eval-noise",),
+    "state-not-detached": ("eval-noise", "graph-grows", "graph-kept"),
+    "softmax-dim": ("softmax-over-batch", "softmax-over-wrong-dim", "batch-mixing"),
+    "data-changed": ("sample-changes-data",),
+    "worker-generator": ("workers-same-noise",),
+    "seed-in-sample": ("workers-same-noise",),
+    "gradient-cut": ("nothing-trained", "loss-without-gradient", "output-ignores-input", "learning-rate-too-small"),
+    "unregistered-module": ("not-in-optimizer", "nothing-trained"),
+    "unregistered-parameter": ("not-in-optimizer", "nothing-trained"),
+}
 """Rules by the rule that tells their cause: found anywhere beside it, they are part of its evidence."""
 
 

@@ -191,7 +191,7 @@ class Recorder(TorchFunctionMode):
         watched = tuple(self._seen(item) for item in flat((args, kwargs)))
         result = func(*args, **kwargs)
         made = [item for item in flat(result) if isinstance(item, Tensor)]
-        if (made and not (getter and name == "grad")) or name in LEAVES:
+        if (made and not (getter and name == "grad")) or name in LEAVES or name == "backward":
             self._note(name, args, kwargs, watched, result, made)
         return result
 
@@ -232,9 +232,10 @@ class Recorder(TorchFunctionMode):
             number, inner = len(self.recording.keep), tensor.detach()
             fact = Fact(number, tuple(tensor.shape), tensor.dtype, tensor.requires_grad, None, None, True)
             fact.maker, fact.name, fact.tensor = maker, self._names.get(id(tensor), ""), inner
-            if self._values:
+            plain = not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+            if self._values and plain:
                 _measure(fact, inner)
-            if self._gradients and tensor.requires_grad and maker is not None and torch.is_grad_enabled():
+            if self._gradients and plain and tensor.requires_grad and maker is not None and torch.is_grad_enabled():
                 tensor.register_hook(partial(_noted, fact))
         self.recording.facts[id(tensor)] = fact
         self.recording.keep.append(tensor)
@@ -288,10 +289,12 @@ def _measure(fact: Fact, tensor: Tensor) -> None:
     fact.low, fact.high = low.item(), high.item()
     fact.finite = bool(abs(fact.low) < float("inf") and abs(fact.high) < float("inf"))
     if tensor.is_floating_point():
-        fact.zeros = float((tensor == 0).float().mean())
+        fact.zeros = 1 - tensor.count_nonzero().item() / tensor.numel()
 
 
-def _noted(fact: Fact, gradient: Tensor) -> None:
+def _noted(fact: Fact, gradient: Tensor | None) -> None:
+    if gradient is None:
+        return  # of an output of several, such as a recurrent layer's last state, that nothing reads
     with torch._C.DisableTorchFunction():
         norm = float(gradient.detach().float().norm())
     fact.grad_norm = norm if fact.grad_norm is None else (fact.grad_norm**2 + norm**2) ** 0.5

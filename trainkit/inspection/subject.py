@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,9 +104,13 @@ class Subject:
     train_step: Callable[..., Any] | None = None
     evaluate: Callable[..., Any] | None = None
     objective: Callable[[nn.Module, Any, Any], Ran] | None = None
+    held: frozenset[str] = frozenset()
+    """Paths of modules that training keeps in eval mode, as a freeze plan does."""
     caller: str | None = None
     """File from which the check was called."""
     deep: bool = False
+    given: nn.Module | None = None
+    """The very model that the user gave, where ``model`` is a copy."""
 
     # -------------------------------------------------------------------- trying
 
@@ -118,6 +122,9 @@ class Subject:
                 model, loss, optimizers, schedulers = copied(self.model, self.loss, self.optimizers, self.schedulers)
             except Exception as error:
                 raise Stuck(f"cannot be copied: {error}") from error
+            for path in self.held:
+                module = model.get_submodule(path)
+                module.train = partial(_held, module)
             yield Scratch(model, loss, optimizers, schedulers)
 
     def run(self, model: nn.Module, loss: Any, batch: Any) -> Ran:
@@ -136,7 +143,7 @@ class Subject:
             Stuck: If it cannot be run.
         """
         try:
-            return self.run(model, _no_loss, batch).outputs
+            return self.run(model, self.loss if self.objective is not None else _no_loss, batch).outputs
         except Exception as error:
             raise Stuck(str(error)) from error
 
@@ -202,7 +209,8 @@ class Subject:
     def trace(self) -> Trace:
         """One training step on the first batch, recorded."""
         with self.scratch() as scratch:
-            model = scratch.model.train()
+            model = scratch.model
+            model.train()  # an override may return nothing
             batch = self.batch
             for optimizer in scratch.optimizers:
                 optimizer.zero_grad()
@@ -221,7 +229,7 @@ class Subject:
                 trace.outputs = facts_of(recording, ran.outputs)
                 trace.loss = recording.fact(ran.loss)
             trace.gradients = {
-                name: None if parameter.grad is None else parameter.grad.detach().clone()
+                name: None if parameter.grad is None else parameter.grad.detach()
                 for name, parameter in model.named_parameters()
             }
             return trace
@@ -290,6 +298,14 @@ def found(
 def _shown(file: str) -> str:
     path, here = Path(file), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else file
+
+
+def _held(module: nn.Module, mode: bool = True) -> nn.Module:
+    """Stay in eval mode, whatever is asked for."""
+    for child in module.children():
+        child.train(mode)
+    module.training = False
+    return module
 
 
 def _no_loss(outputs: Any, target: Any) -> None:

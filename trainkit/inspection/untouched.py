@@ -5,17 +5,22 @@ from __future__ import annotations
 import copy
 import random
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
 COPIED = 64 << 20
 """Bytes of tensors and arrays up to which a data set is copied whole; of a larger one the copies share these."""
+LONG = 10_000
+"""Length from which a list or dictionary of a data set is copied alone, and not what it holds."""
 
 
 @contextmanager
@@ -54,28 +59,86 @@ def copied(model: nn.Module, *things: Any) -> tuple[Any, ...]:
         if is_lazy(tensor):  # refuses to be copied until it has a shape
             lazy: Any = type(tensor)
             memo[id(tensor)] = lazy(tensor.requires_grad, tensor.device, tensor.dtype)
-    return copy.deepcopy((model, *things), memo)
+    for tensor in _with_graph(model):
+        memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    things = copy.deepcopy((model, *things), memo)
+    for module in things[0].modules():
+        _rebind(vars(module), memo)
+    for optimizer in [copy_of for copy_of in memo.values() if isinstance(copy_of, Optimizer)]:
+        _complete(optimizer, things, memo)
+    return things
+
+
+def _complete(optimizer: Optimizer, things: Any, memo: dict[int, Any]) -> None:
+    """Give a copied optimizer what its pickled state leaves out, such as the list of parameters that L-BFGS keeps."""
+    original = next((ref for ref in memo.get(id(memo), ()) if memo.get(id(ref)) is optimizer), None)
+    for name, value in vars(original).items() if original is not None else ():
+        if name not in vars(optimizer) and not callable(value):
+            setattr(optimizer, name, copy.deepcopy(value, memo))
+
+
+def _rebind(values: dict[Any, Any], memo: dict[int, Any]) -> None:
+    """Let functions that are kept as attributes or hooks, which copies share, work on what was copied."""
+    for name, value in values.items():
+        if isinstance(value, FunctionType):
+            cells = [_contents(cell) for cell in value.__closure__ or ()]
+            fixed = value.__defaults__ or ()
+            if any(id(item) in memo for item in (*cells, *fixed)):
+                closure = tuple(CellType(memo.get(id(item), item)) for item in cells)
+                defaults = tuple(memo.get(id(item), item) for item in fixed)
+                made = FunctionType(value.__code__, value.__globals__, value.__name__, defaults, closure)
+                made.__kwdefaults__ = value.__kwdefaults__
+                values[name] = made
+        elif type(value) in (dict, OrderedDict) and name not in ("_parameters", "_buffers", "_modules"):
+            _rebind(value, memo)
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # set later
+        return None
+
+
+def _with_graph(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors in a model's attributes that are results of an operation, which refuse to be copied."""
+    for module in model.modules():
+        values = [value for name, value in vars(module).items() if name not in ("_parameters", "_buffers", "_modules")]
+        while values:
+            value = values.pop()
+            if isinstance(value, Tensor):
+                if value.grad_fn is not None:
+                    yield value
+            elif isinstance(value, Mapping):
+                values += value.values()
+            elif isinstance(value, list | tuple):
+                values += value
 
 
 def copied_data(data: Any) -> Any:
-    """Return a copy of a data set; it shares the tensors and arrays of a large one."""
+    """Return a copy of a data set; it shares the tensors and arrays of a large one, and what long lists hold."""
     stored = list(_stored(data, set()))
-    shared = stored if sum(value.nbytes for value in stored) > COPIED else ()
-    return copy.deepcopy(data, {id(value): value for value in shared})
+    tensors = [value for value in stored if isinstance(value, Tensor | np.ndarray)]
+    shared = tensors if sum(value.nbytes for value in tensors) > COPIED else ()
+    memo: dict[int, Any] = {id(value): value for value in shared}
+    memo |= {id(value): copy.copy(value) for value in stored if isinstance(value, list | tuple | Mapping)}
+    return copy.deepcopy(data, memo)
 
 
 def _stored(thing: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield the tensors and arrays that a thing stores, and the lists that are too long to look into."""
     if id(thing) in seen:
         return
     seen.add(id(thing))
     if isinstance(thing, Tensor | np.ndarray):
         yield thing
+    elif isinstance(thing, list | tuple | Mapping) and len(thing) >= LONG:
+        yield thing
     elif isinstance(thing, Mapping):
         for value in thing.values():
             yield from _stored(value, seen)
     elif isinstance(thing, list | tuple):
-        if len(thing) < 10_000:
-            for value in thing:
-                yield from _stored(value, seen)
+        for value in thing:
+            yield from _stored(value, seen)
     elif hasattr(thing, "__dict__") and not isinstance(thing, type):
         yield from _stored(vars(thing), seen)

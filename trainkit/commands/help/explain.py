@@ -10,6 +10,7 @@ from typing import Any
 
 from trainkit.commands import COMMANDS, words_of
 from trainkit.commands.dispatch import PROGRAM
+from trainkit.commands.help import rules
 from trainkit.commands.help.command import command_help, group_doc, option_rows, show_help
 from trainkit.commands.help.key import Explained, explained_key, known_paths, live_signature
 from trainkit.commands.help.known_keys import keys_below, told
@@ -80,6 +81,10 @@ class Guide:
             about = COMMANDS[topic]
             facts = {"summary": about.summary, "usage": about.usage, "examples": list(about.examples)}
             return command_help(topic), {"kind": "command", "name": topic, **facts}
+        if topic == "rules":
+            return rules.table(), {"kind": "rules", "names": rules.names()}
+        if text := rules.page(topic):
+            return text, {"kind": "rule", "name": topic, "page": text}
         if topic in groups(*self.more):
             return self._group(topic)
         if row := next((row for row in listed(*self.more) if row["name"] == topic), None):

@@ -19,7 +19,7 @@ from trainkit.config.schema import keys as schema
 from trainkit.findings import Finding
 from trainkit.values import judged
 
-NAMED = ("callbacks", "loggers", "metrics")
+NAMED = ("callbacks", "diagnostics", "loggers", "metrics")
 """Groups that hold named entries, of which there may be any number."""
 MISSING = "???"
 LISTED = 12

@@ -50,6 +50,72 @@ class Predictions:
     every_n_epochs: int | None = key(None, "Draw after so many epochs too; null: at the end only.", least=1)
 
 
+EVERY, LAYERS = "Optimizer steps from one look to the next.", "Patterns of layers with curves of their own."
+
+
+@part
+class Activations:
+    """Watches the outputs of the layers: mean and spread, zeros, saturation, dead units."""
+
+    _target_: str = "trainkit.diagnostics.Activations"
+    every: int = key(100, EVERY, least=1)
+    layers: list[str] = key([], LAYERS)
+    window: int = key(500, "Values in a row that must be zero, or saturated, before a unit is dead.", least=1)
+
+
+@part
+class Gradients:
+    """Watches the gradient of each layer, and how it flows from head to stem."""
+
+    _target_: str = "trainkit.diagnostics.Gradients"
+    every: int = key(50, EVERY, least=1)
+    layers: list[str] = key([], LAYERS)
+
+
+@part
+class Updates:
+    """Watches how much a step changes the weights, measured against the weights."""
+
+    _target_: str = "trainkit.diagnostics.Updates"
+    every: int = key(50, EVERY, least=1)
+    layers: list[str] = key([], LAYERS)
+
+
+@part
+class Clipping:
+    """Watches how often the gradient is clipped, and by how much."""
+
+    _target_: str = "trainkit.diagnostics.Clipping"
+    every: int = key(50, EVERY, least=1)
+
+
+@part
+class Throughput:
+    """Watches the share of the time that goes into waiting for data, and the time that a sample takes."""
+
+    _target_: str = "trainkit.diagnostics.Throughput"
+    every: int = key(50, EVERY, least=1)
+    patience: float = key(60.0, "Seconds of waiting, in the whole run, that are not worth a word.", least=0)
+
+
+@part
+class Learning:
+    """Watches the losses: divergence, over-fitting, plateaus, and runs that learn nothing."""
+
+    _target_: str = "trainkit.diagnostics.Learning"
+    every: int = key(50, EVERY, least=1)
+
+
+@part
+class Doctor:
+    """Writes a note on what the diagnostics found, the weightiest first, with an override to try."""
+
+    _target_: str = "trainkit.diagnostics.Doctor"
+    every_n_epochs: int | None = key(None, "Write one after so many epochs too; null: at the end only.", least=1)
+    sentences: int = key(5, "The most that it says.", least=1)
+    console: Any = key(None, "Where to write, a rich Console; null: the standard output.", node=True)
+
+
 @part
 class TensorBoard:
     """Writes TensorBoard's event files."""
@@ -205,6 +271,7 @@ class TorchvisionImages:
 
 OWN: tuple[type, ...] = (
     *(Progress, EarlyStopping, Predictions, TensorBoard, Store, WeightAverage),
+    *(Activations, Gradients, Updates, Clipping, Throughput, Learning, Doctor),
     *(Classification, BinaryAccuracy, Regression, Supervised),
     *(MLP, ConvolutionalEncoder, Head, Classifier, CNN, AutoMPG, Digits, TorchvisionImages),
     *TRANSFER,
@@ -223,6 +290,10 @@ MODULES = {
     "trainkit.callbacks.early_stopping.EarlyStopping": "trainkit.callbacks.EarlyStopping",
     "trainkit.callbacks.predictions.Predictions": "trainkit.callbacks.Predictions",
     "trainkit.callbacks.freeze_table.FreezeTable": "trainkit.callbacks.FreezeTable",
+    **{
+        f"trainkit.diagnostics.{name.lower()}.{name}": f"trainkit.diagnostics.{name}"
+        for name in ("Activations", "Gradients", "Updates", "Clipping", "Throughput", "Learning", "Doctor")
+    },
     "trainkit.loggers.tensorboard.TensorBoard": "trainkit.loggers.TensorBoard",
     "trainkit.checkpoint.store.Store": "trainkit.checkpoint.Store",
     "trainkit.optim.averaging.WeightAverage": "trainkit.optim.WeightAverage",

@@ -122,6 +122,14 @@ class Schedule:
 
 
 @part
+class Check:
+    """How `trainkit check` inspects the training."""
+
+    ignore: list[Any] = key([], "Findings to leave out: RULE@PLACE, RULE or @PLACE, * for any.", kind=list[str])
+    deep: bool = key(False, "Train copies for some tens of steps too: can it learn, and at which rate.")
+
+
+@part
 class Root:
     """A run."""
 
@@ -137,6 +145,7 @@ class Root:
     )
     test: bool = key(True, "Test the best weights at the end.")
     trusted_packages: list[str] = key([], "Packages whose classes and functions a config may name too.", form=PACKAGE)
+    check: Check = key(Check, "How `trainkit check` inspects the training.")
     monitor: Monitor = key(Monitor, "The metric that says which weights are best.")
     penalty: Penalty = key(Penalty, "Penalties on the weights, added to the training loss.")
     parameter_groups: ParameterGroups = key(ParameterGroups, "Which parameters have a weight decay.")
@@ -151,6 +160,7 @@ class Root:
     averaging: Any = key(None, "Running average of the weights.", node=True)
     trainer: Settings = key(Settings, "The loop.")
     callbacks: Any = key(None, "Observers, by name.", entries="An observer of the training.")
+    diagnostics: Any = key(None, "What watches the training from within, by name.", entries="A diagnostic.")
     loggers: Any = key(None, "Where numbers and pictures go, by name.", entries="Where numbers and pictures go.")
     checkpoint: Any = key(None, "What is kept of the state of a run.", node=True)
     metrics: Any = key(None, "What validation and test measure, by name.", entries="A metric of validation and test.")

@@ -32,6 +32,7 @@ from trainkit.errors import ConfigError, closest
 KNOWN = (
     *("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torchvision.transforms.v2", "torchvision.models"),
     *("trainkit.recipes.models", "trainkit.recipes.data", "trainkit.objectives", "trainkit.callbacks"),
+    "trainkit.diagnostics",
     *("trainkit.loggers", "trainkit.metrics", "trainkit.optim", "torch.utils.data", "torchvision.datasets"),
 )
 """Modules that a name without its module, or with a wrong one, is looked for in."""

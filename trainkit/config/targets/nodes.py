@@ -33,10 +33,11 @@ from trainkit.values import shown
 
 NEEDED = ("model", "data.datasets", "objective", "optimizer")
 """Places that no run can leave out."""
-MANY = ("callbacks", "loggers", "metrics")
+MANY = ("callbacks", "diagnostics", "loggers", "metrics")
 """Groups of entries with names of their own."""
 EXAMPLES = {
     "callbacks": "trainkit.callbacks.EarlyStopping",
+    "diagnostics": "trainkit.diagnostics.Gradients",
     "loggers": "trainkit.loggers.TensorBoard",
     "metrics": "trainkit.metrics.Classification",
     "averaging": "trainkit.optim.WeightAverage",

@@ -57,6 +57,7 @@ ROLES: Mapping[str, Role] = {
     "averaging": Role("a weight average", "a trainkit.optim.WeightAverage", (WeightAverage, NoAverage)),
     "checkpoint": Role("a store", "a trainkit.checkpoint.Store", (Store,), supplied=("folder",)),
     "callbacks.*": Role("a callback", "a trainkit.Callback", (Callback,)),
+    "diagnostics.*": Role("a diagnostic", "a trainkit.Callback", (Callback,)),
     "loggers.*": Role("a logger", f"an object with {', '.join(LOGGER)}", methods=LOGGER, supplied=("folder",)),
     "metrics.*": Role("a metric", f"an object with {', '.join(METRIC)}", methods=METRIC),
 }

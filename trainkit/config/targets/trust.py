@@ -31,7 +31,9 @@ from trainkit.optim import WeightAverage
 LIBRARIES = ("torch.nn", "torch.optim", "torchvision.models", "torchvision.transforms", "torchvision.datasets")
 OWN = tuple(f"trainkit.recipes.{name}" for name in ("models", "data", "networks", "adapters", "distillation"))
 """Never ``trainkit`` as a whole: in a checkout, whatever lies beside the package can be imported as a part of it."""
-PUBLIC = tuple(f"trainkit.{unit}" for unit in ("callbacks", "checkpoint", "data", "loggers", "metrics", "optim"))
+PUBLIC = tuple(
+    f"trainkit.{unit}" for unit in ("callbacks", "checkpoint", "data", "diagnostics", "loggers", "metrics", "optim")
+)
 """Of these the names that they export, and no module within them."""
 UNPICKLING = ("torchvision.datasets.lsun",)
 """Modules that run what a file of the data set's folder says."""
@@ -46,6 +48,7 @@ ROLES: dict[str, tuple[type, ...]] = {
     "checkpoint": (Store,),
     "data.datasets": (Splits,),
     "callbacks.*": (Callback,),
+    "diagnostics.*": (Callback,),
 }
 SHAPES: dict[str, tuple[str, ...]] = {
     "loggers.*": ("log", "image", "hyperparameters", "rewind", "close"),
@@ -189,7 +192,11 @@ def _builds_model(target: str, found: Any) -> bool:
 
 
 def _pattern(path: tuple[str, ...]) -> str:
-    return f"{path[0]}.*" if len(path) == 2 and path[0] in ("callbacks", "loggers", "metrics") else ".".join(path)
+    return (
+        f"{path[0]}.*"
+        if len(path) == 2 and path[0] in ("callbacks", "diagnostics", "loggers", "metrics")
+        else ".".join(path)
+    )
 
 
 def _role_name(path: tuple[str, ...]) -> str:

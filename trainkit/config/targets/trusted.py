@@ -31,7 +31,7 @@ from trainkit.config.targets.families import FAMILIES, foreign, off_the_way, too
 from trainkit.config.targets.families import under as under
 
 ROOTS = ("torch", "torchvision", "trainkit")
-UNITS = ("callbacks", "data", "loggers", "metrics", "objectives", "optim", "recipes", "trainer")
+UNITS = ("callbacks", "data", "diagnostics", "loggers", "metrics", "objectives", "optim", "recipes", "trainer")
 """Parts of trainkit whose classes and functions a config may name; besides, the store of checkpoints."""
 PUBLIC = ("Callback", "Loader", "Output", "Trainer", "penalised", "supervised")
 """The names of trainkit itself that stand for such."""

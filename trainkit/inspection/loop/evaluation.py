@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.first_step import raised_at
+from trainkit.inspection.loop import figures
+from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.source import Line, code_of
-from trainkit.inspection.subject import Stuck, Subject, found
-from trainkit.inspection.untouched import copied_data, kept_generators
+from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.untouched import copied_data
 
 MODED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
@@ -24,8 +27,8 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
     place = getattr(subject.evaluate, "__name__", "evaluate")
     at = code.line(code.node) if code is not None else None
     modes: list[tuple[bool, bool]] = []
-    with subject.scratch() as scratch, kept_generators():
-        model = scratch.model.train()
+    with copies_with(subject, subject.evaluate) as copies:
+        model, evaluate = copies.model.train(), copies.functions[0]
         own = [module.training for module in model.modules()]
         before = {name: value.detach().clone() for name, value in model.state_dict().items()}
         layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, MODED)]
@@ -35,18 +38,30 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
             for layer in layers
         ]
         try:
-            value = subject.evaluate(model, copied_data(subject.val_set))
-            for handle in handles:
-                handle.remove()
-            again = subject.evaluate(model, copied_data(subject.val_set))
-        except Exception as error:
-            raise Stuck(str(error)) from error
-        after = model.state_dict()
-        changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
+            value = evaluate(model, copied_data(subject.val_set))
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; the finding tells it
+            yield _failure(place, error, at)
+            return
+        for handle in handles:
+            handle.remove()
+        after = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         left = [path for (path, module), was in zip(model.named_modules(), own, strict=True) if module.training != was]
+        again = evaluate(model, copied_data(subject.val_set))
+        changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
     yield from _mode(subject, place, at, modes, layers != [model])
     yield from _traces(subject, place, at, changed, left)
-    yield from _values(place, at, value, again)
+    if not any(training for training, _ in modes):
+        yield from _values(place, at, value, again)
+
+
+def _failure(place: str, error: Exception, at: Line | None) -> Finding:
+    return found(
+        "evaluation-fails",
+        place,
+        f"raises {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+        at=raised_at(error) or at,
+        effect="training ends at the first validation",
+    )
 
 
 def _mode(
@@ -132,4 +147,4 @@ def _number(value: Any) -> float | None:
         return None
 
 
-RULES = (evaluates,)
+RULES = (evaluates, *figures.RULES)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop import state
 from trainkit.inspection.source import Line, called, code_of, tree
 from trainkit.inspection.subject import Subject, found
 
@@ -26,16 +28,48 @@ def held(subject: Subject) -> Iterator[Finding]:
     counts = Counter(id(parameter) for group in groups for parameter in group["params"])
     yield from _strangers(subject, names, [parameter for group in groups for parameter in group["params"]])
     yield from _missing(subject, names, counts)
+    yield from _several_times(subject, names, groups, counts)
+    yield from _frozen(subject, names, groups)
+
+
+def _several_times(
+    subject: Subject, names: dict[int, str], groups: list[Any], counts: Counter[int]
+) -> Iterator[Finding]:
+    """Tell of parameters in two places: of one optimizer, or of several that all step."""
     twice = [names[key] for key, count in counts.items() if count > 1 and key in names]
-    if twice:
+    if not twice:
+        return
+    within = any(
+        count > 1
+        for optimizer in subject.optimizers
+        for count in Counter(id(p) for group in optimizer.param_groups for p in group["params"]).values()
+    )
+    meant = not within and subject.train_step is not None
+    yield found(
+        "parameter-twice",
+        _place(subject),
+        f"holds {listed(twice)} more than once: each step moves these parameters again (duplicate)",
+        severity="error" if within else "info" if meant else "warning",
+        at=where_optimized(subject),
+        evidence=f"{len(twice)} parameters in two {'places of one optimizer' if within else 'optimizers'}",
+        effect="their rate is a multiple of what is set",
+        fix="Put each parameter in one group: shared ones appear once in model.parameters()",
+    )
+
+
+def _frozen(subject: Subject, names: dict[int, str], groups: list[Any]) -> Iterator[Finding]:
+    """Tell of frozen parameters that the optimizer holds, as an aside."""
+    frozen = [names[id(p)] for group in groups for p in group["params"] if id(p) in names and not p.requires_grad]
+    if frozen and len(frozen) < len(names):
         yield found(
-            "parameter-twice",
+            "frozen-in-optimizer",
             _place(subject),
-            f"holds {listed(twice)} more than once: each step moves them again",
+            f"holds frozen parameters: {listed(frozen)}",
+            severity="info",
             at=where_optimized(subject),
-            evidence=f"{len(twice)} parameters in two groups or optimizers",
-            effect="their rate is a multiple of what is set",
-            fix="Put each parameter in one group: shared ones appear once in model.parameters()",
+            evidence=f"{len(frozen)} without requires_grad",
+            effect="none while they have no gradient; with one left over, weight decay and momentum move them",
+            fix="(p for p in model.parameters() if p.requires_grad)",
         )
 
 
@@ -130,6 +164,9 @@ def frozen_norm(subject: Subject) -> Iterator[Finding]:
     with subject.scratch() as scratch:
         model = scratch.model.train()
         moving = [path for path, _ in frozen if model.get_submodule(path).training]
+    if subject.runs:  # forward itself may set the mode
+        called_so = {call.path: call.training for call in subject.trace.recording.calls}
+        moving = [path for path in moving if called_so.get(path, True)]
     if not moving:
         return
     path = moving[0]
@@ -248,4 +285,4 @@ def _size(model: nn.Module, names: list[str]) -> int:
     return sum(parameter.numel() for name, parameter in model.named_parameters() if name in wanted)
 
 
-RULES = (frozen_whole, held, frozen_norm, norm_decay)
+RULES = (frozen_whole, held, frozen_norm, norm_decay, *state.RULES)

@@ -1,284 +1,305 @@
-"""The user's own training step, run on copies with eyes on it: what it calls, in which order, and what it leaves."""
+"""The user's own training step: the order of its calls, the gradients that each step uses, and the mode it runs in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Code, Line, code_of, own_line
-from trainkit.inspection.subject import Scratch, Stuck, Subject, found
+from trainkit.inspection.loop import around
+from trainkit.inspection.loop.watching import Event, Watched, watched
+from trainkit.inspection.source import Code, Line, called, code_of
+from trainkit.inspection.subject import Subject, found
 
-STEPS = 6
-"""Steps that are watched."""
-
-
-@dataclass(slots=True)
-class Event:
-    """One call within a step.
-
-    Attributes:
-        kind: ``zero_grad``, ``backward``, ``step``, ``clip`` or ``forward``.
-        which: Number of the optimizer.
-        line: The user's line that called.
-        norm: Norm of the gradients just then, over the optimizer's (or model's) parameters.
-        training: Mode of the model at a forward pass.
-    """
-
-    kind: str
-    which: int
-    line: Line | None
-    norm: float
-    training: bool = True
+MODED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
-@dataclass(eq=False)
-class Watched:
-    """What some steps did.
+@dataclass(frozen=True)
+class Step:
+    """The user's step, and what was seen of it."""
 
-    Attributes:
-        steps: The events of each.
-        moved: Whether each changed a parameter.
-        values: What each gave.
-        left: Norm of the gradients that each found when it began.
-        error: What was raised, if anything.
-    """
+    subject: Subject
+    seen: Watched
+    code: Code | None
+    place: str
 
-    steps: list[list[Event]] = field(default_factory=list)
-    moved: list[bool] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-    left: list[float] = field(default_factory=list)
-    training: list[bool] = field(default_factory=list)
-    error: Exception | None = None
+    @property
+    def at(self) -> Line | None:
+        """Its first line."""
+        return self.code.line(self.code.node) if self.code is not None else None
 
-
-class Watch:
-    """Takes the user's steps on copies, and notes what is called."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self._events: list[Event] = []
-
-    @cached_property
-    def watched(self) -> Watched:
-        """Some steps over the first batches."""
-        seen = Watched()
-        step = self.subject.train_step
-        assert step is not None
-        with self.subject.scratch() as scratch, self._noting(scratch):
-            scratch.model.train()
-            for batch in self.subject.batches(STEPS):
-                self._events = []
-                before = [parameter.detach().clone() for parameter in scratch.model.parameters()]
-                seen.left.append(_norm(scratch.model.parameters()))
-                seen.training.append(scratch.model.training)
-                try:
-                    seen.values.append(step(scratch.model, batch, scratch.loss, scratch.optimizer))
-                except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a finding tells it
-                    seen.error = error
-                    break
-                after = list(scratch.model.parameters())
-                seen.moved.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
-                seen.steps.append(self._events)
-        return seen
-
-    def _noting(self, scratch: Scratch) -> Any:
-        """Wrap what a step calls, for the time of a ``with``."""
-        from contextlib import ExitStack
-
-        stack = ExitStack()
-        model, optimizers = scratch.model, scratch.optimizers
-
-        def note(kind: str, which: int, parameters: Any, training: bool = True) -> None:
-            self._events.append(Event(kind, which, own_line(), _norm(parameters), training))
-
-        for number, optimizer in enumerate(optimizers):
-            held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            _wrapped(stack, optimizer, "zero_grad", lambda n=number, p=held: note("zero_grad", n, p))
-            _wrapped(stack, optimizer, "step", lambda n=number, p=held: note("step", n, p))
-        _wrapped(stack, model, "zero_grad", lambda: note("zero_grad", -1, list(model.parameters())))
-        for name in ("clip_grad_norm_", "clip_grad_value_"):
-            _wrapped(stack, nn.utils, name, lambda: note("clip", -1, list(model.parameters())))
-            _wrapped(stack, nn.utils.clip_grad, name, lambda: note("clip", -1, list(model.parameters())))
-        _wrapped(stack, Tensor, "backward", lambda: note("backward", -1, list(model.parameters())))
-        handle = model.register_forward_pre_hook(lambda m, _: note("forward", -1, (), m.training))
-        stack.callback(handle.remove)
-        return stack
-
-
-def _wrapped(stack: Any, owner: Any, name: str, before: Any) -> None:
-    original = getattr(owner, name)
-    own = name in vars(owner)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        before()
-        return original(*args, **kwargs)
-
-    setattr(owner, name, call)
-    stack.callback(lambda: setattr(owner, name, original) if own else delattr(owner, name))
+    def call(self, *names: str) -> Line | None:
+        """Return the line of its first call of one of some names."""
+        made = next(self.code.calls(*names), None) if self.code is not None else None
+        return None if made is None or self.code is None else self.code.line(made)
 
 
 def steps(subject: Subject) -> Iterator[Finding]:
     """Take some steps of the user's, and hold them against the order that training needs."""
     if subject.train_step is None or subject.train_set is None:
         return
-    try:
-        seen = Watch(subject).watched
-    except Stuck:
-        return
-    code = code_of(subject.train_step)
-    place = getattr(subject.train_step, "__name__", "train_step")
-    at = code.line(code.node) if code is not None else None
+    seen, code = watched(subject), code_of(subject.train_step)
+    step = Step(subject, seen, code, getattr(subject.train_step, "__name__", "train_step"))
     if seen.error is not None:
+        early = list(_order(step))
+        if early:
+            yield from early
+            return
         message = f"raises on copies: {type(seen.error).__name__}: {' '.join(str(seen.error).split())[:200]}"
-        yield found("step-fails", place, message, at=at, effect="nothing can be trained")
+        at = _raised(seen.error) or step.at
+        yield found("step-fails", step.place, message, at=at, effect="nothing can be trained")
         return
     if not seen.steps:
         return
-    for rule in (_stepping, _clearing, _clipping, _mode, _value):
-        yield from rule(subject, seen, code, place, at)
+    rules: tuple[Callable[[Any], Iterator[Finding]], ...] = (
+        *(_stepping, _order, _wasted, _thrown_away, _carried, _foreign, _clipping, _mode, _value),
+        *around.RULES,
+    )
+    for rule in rules:
+        yield from rule(step)
 
 
-def _stepping(subject: Subject, seen: Watched, code: Code | None, place: str, at: Line | None) -> Iterator[Finding]:
-    events = [event for step in seen.steps for event in step]
-    kinds = {event.kind for event in events}
+def _raised(error: Exception) -> Line | None:
+    from trainkit.inspection.first_step import raised_at
+
+    return raised_at(error)
+
+
+def _stepping(step: Step) -> Iterator[Finding]:
+    seen, kinds = step.seen, {event.kind for events in step.seen.steps for event in events}
+    if not any(seen.moved) and "backward" not in kinds:
+        message = "never calls backward(): there are no gradients to step with"
+        fix = "loss.backward() before optimizer.step()"
+        yield found("backward-missing", f"{step.place}: backward", message, at=step.at, fix=fix)
+        return
     if not any(seen.moved) and "step" not in kinds:
+        waits = step.call("step") is not None and len(seen.steps) > 1
         yield found(
             "step-missing",
-            f"{place}: step",
-            "never calls optimizer.step(): no parameter changes",
-            at=at,
+            f"{step.place}: step",
+            f"{'has not called' if waits else 'never calls'} optimizer.step(): no parameter changes",
+            severity="warning" if waits else "error",
+            at=step.call("step") or step.at,
             evidence=f"{len(seen.steps)} steps on copies changed nothing",
             effect="nothing is trained",
             fix="optimizer.step() after loss.backward()",
         )
         return
-    if "backward" not in kinds and not any(seen.moved):
-        yield found("backward-missing", f"{place}: backward", "never calls backward()", at=at)
-        return
-    first = seen.steps[0]
+    stepped = {event.which for event in seen.events("step")}
+    left = [n for n in range(len(step.subject.optimizers)) if n not in stepped]
+    if left and stepped and len(step.subject.optimizers) > 1 and len(seen.steps) >= 6:
+        yield found(
+            "step-missing",
+            f"{step.place}: step",
+            f"never calls step() of optimizer {left[0]} ({_names(step.subject, left[0])}): these stay as they are",
+            severity="warning",
+            at=step.at,
+            evidence=f"{len(seen.steps)} steps on copies, none by it",
+            effect="a part of the model is not trained",
+            fix=f"optimizers[{left[0]}].step() after its backward()",
+        )
+
+
+def _names(subject: Subject, which: int) -> str:
+    held = {id(p) for group in subject.optimizers[which].param_groups for p in group["params"]}
+    names = [name for name, parameter in subject.model.named_parameters() if id(parameter) in held]
+    return ", ".join(dict.fromkeys(name.split(".")[0] for name in names)) or "no parameter of the model"
+
+
+def _order(step: Step) -> Iterator[Finding]:
+    first = step.seen.steps[0] if step.seen.steps else []
+    used = [event for event in step.seen.events("step") if event.norm > 0]
     order = [event.kind for event in first if event.kind in ("backward", "step")]
     if order and order[0] == "step" and "backward" in order:
-        step = next(event for event in first if event.kind == "step")
+        event = next(event for event in first if event.kind == "step")
+        late = bool(used) and step.seen.error is None
         yield found(
             "step-before-backward",
-            f"{place}: step",
-            "calls optimizer.step() before backward(): each step uses the gradients of the batch before",
-            at=step.line or at,
-            evidence=f"order: {', '.join(order)}",
-            effect="updates lag one batch behind; with zero_grad between, there are none",
+            f"{step.place}: step",
+            "calls optimizer.step() before backward(): each step uses the gradients of the batch before"
+            if late
+            else "calls optimizer.step() before backward(): there are no gradients to step with",
+            severity="warning" if late else "error",
+            at=event.line or step.at,
+            evidence=f"order: {', '.join(event.kind for event in first if event.kind != 'forward')}",
+            effect="updates come one batch late" if late else "nothing is trained, or the second step fails",
             fix="loss.backward(), then optimizer.step()",
         )
 
 
-def _clearing(subject: Subject, seen: Watched, code: Code | None, place: str, at: Line | None) -> Iterator[Finding]:
-    """Tell of gradients that add up over steps, or are cleared before they are used."""
-    for events in seen.steps:
+def _thrown_away(step: Step) -> Iterator[Finding]:
+    """Tell of gradients that are cleared between backward and step."""
+    for events in step.seen.steps:
         for number, event in enumerate(events):
             if event.kind != "step" or event.norm > 0:
                 continue
-            cleared = [e for e in events[:number] if e.kind == "zero_grad" and e.which in (-1, event.which)]
+            cleared = [e for e in events[:number] if e.kind == "zero_grad" and e.which in (None, event.which)]
             used = [e for e in events[:number] if e.kind == "backward"]
             if cleared and used and events.index(cleared[-1]) > events.index(used[-1]) and cleared[-1].norm > 0:
                 yield found(
                     "gradients-thrown-away",
-                    f"{place}: zero_grad",
+                    f"{step.place}: zero_grad",
                     "clears the gradients between backward() and step(): the step has none",
-                    at=cleared[-1].line or at,
+                    at=cleared[-1].line or step.at,
                     evidence=f"gradient norm {cleared[-1].norm:.3g} before zero_grad, 0 at the step",
                     effect="nothing is trained but by momentum and weight decay",
                     fix="zero_grad() before backward()",
                 )
                 return
-    stepping = [i for i, events in enumerate(seen.steps) if any(event.kind == "step" for event in events)]
-    carried = [i for i in stepping if _carried(seen.steps, i)]
-    if len(carried) >= 2 and len(stepping) >= 3 and all(i in carried for i in stepping[1:]):
-        clears = any(event.kind == "zero_grad" for events in seen.steps for event in events)
-        wrong = next((e for events in seen.steps for e in events if e.kind == "zero_grad"), None)
-        yield found(
-            "gradients-accumulate",
-            f"{place}: zero_grad",
-            "zero_grad() does not clear what the step uses: gradients of all steps add up"
-            if clears
-            else "has no zero_grad(): the gradients of all steps accumulate",
-            at=(wrong.line if wrong is not None else None) or at,
-            evidence=f"each of {len(stepping)} steps began with the gradients of those before, norms "
-            f"{', '.join(f'{value:.3g}' for value in seen.left[1:5])}",
-            effect="updates follow the sum of all batches so far, ever larger",
-            fix="optimizer.zero_grad() before loss.backward()",
-        )
 
 
-def _carried(steps: list[list[Event]], index: int) -> bool:
-    """Say whether a step's gradients hold those that an earlier step has used already."""
-    for event in steps[index]:
-        if event.kind == "zero_grad":
-            return False
-        if event.kind == "backward":
-            before = steps[index - 1] if index else []
-            stepped = any(other.kind == "step" for other in before)
-            return event.norm > 0 and stepped and not _cleared_after_step(before)
+def _wasted(step: Step) -> Iterator[Finding]:
+    """Tell of accumulation that forgets: gradients cleared before a step has used them, while others are used."""
+    wasted = [event for event in step.seen.events("zero_grad") if event.wasted]
+    stepped = [event for event in step.seen.events("step") if event.norm > 0]
+    if not stepped or len(wasted) < max(len(stepped), 2):
+        return
+    if any(event.wasted for event in step.seen.steps[0]) and not any(
+        _is_in_loop(step, event.line) for event in wasted[:1]
+    ):
+        return  # within one step, such as a first pass for its own sake
+    backwards = len(step.seen.events("backward"))
+    yield found(
+        "gradients-thrown-away",
+        f"{step.place}: zero_grad",
+        "zero_grad() runs at every small batch, and step() only at some: all but the last gradients are thrown away",
+        at=wasted[0].line or step.at,
+        evidence=f"{backwards} backward passes, {len(stepped)} steps, {len(wasted)} times unused gradients were cleared",
+        effect="accumulation only skips data: the batch is as small as without it",
+        fix="zero_grad() right after step() only",
+    )
+
+
+def _is_in_loop(step: Step, line: Line | None) -> bool:
+    for node in ast.walk(step.code.node) if step.code is not None and line is not None else ():
+        if isinstance(node, ast.For | ast.While) and line is not None:
+            if node.lineno <= line.line <= (node.end_lineno or node.lineno):
+                return True
     return False
 
 
-def _cleared_after_step(events: list[Event]) -> bool:
-    last = max(number for number, event in enumerate(events) if event.kind == "step")
-    return any(event.kind == "zero_grad" for event in events[last:])
+def _carried(step: Step) -> Iterator[Finding]:
+    """Tell of gradients that add up over steps."""
+    stepping = step.seen.events("step")
+    for which in dict.fromkeys(event.which for event in stepping):
+        own = [event for event in stepping if event.which == which]
+        carried = [event for event in own[1:] if event.carried > 0.2]
+        if len(own) < 3 or len(carried) < len(own) - 1:
+            continue
+        clears = step.seen.events("zero_grad")
+        several = len(step.subject.optimizers) > 1
+        name = f"the gradients of optimizer {which} ({_names(step.subject, which or 0)})" if several else "gradients"
+        yield found(
+            "gradients-accumulate",
+            f"{step.place}: zero_grad",
+            f"zero_grad() does not clear what the step uses: {name} of all steps add up"
+            if clears
+            else f"has no zero_grad(): {name} of all steps accumulate",
+            at=(clears[0].line if clears and not several else None) or step.at,
+            evidence=f"each of {len(own)} steps used the gradients of those before again, norms "
+            f"{', '.join(f'{event.norm:.3g}' for event in own[:4])}",
+            effect="updates follow the sum of all batches so far, ever larger",
+            fix="optimizer.zero_grad() before loss.backward()",
+        )
+        return
 
 
-def _clipping(subject: Subject, seen: Watched, code: Code | None, place: str, at: Line | None) -> Iterator[Finding]:
-    for events in seen.steps[:2]:
+def _foreign(step: Step) -> Iterator[Finding]:
+    """Tell of gradients that another optimizer's loss left behind."""
+    events = [event for event in step.seen.events("step") if event.foreign]
+    if len(events) < 3:
+        return
+    event = events[0]
+    yield found(
+        "gradients-of-another-loss",
+        f"{step.place}: zero_grad",
+        f"optimizer {event.which} ({_names(step.subject, event.which or 0)}) also steps along gradients that the other's "
+        "loss left behind: no zero_grad() clears them",
+        severity="warning",
+        at=event.line or step.at,
+        evidence=f"in {len(events)} steps; its zero_grad comes before the other's backward",
+        effect="both losses pull at these parameters, one of them backwards in adversarial training",
+        fix="zero_grad() right before each backward(), and detach() what a loss is not to train",
+    )
+
+
+def _clipping(step: Step) -> Iterator[Finding]:
+    for events in step.seen.steps:
         kinds = [event.kind for event in events]
         if "clip" not in kinds or "backward" not in kinds or "step" not in kinds:
             continue
         clip = kinds.index("clip")
         backward = len(kinds) - 1 - kinds[::-1].index("backward")
-        step = kinds.index("step")
-        where = "before backward()" if clip < kinds.index("backward") else "after step()" if clip > step else ""
-        if where and (clip > step or events[clip].norm == 0 or clip < backward):
+        last = len(kinds) - 1 - kinds[::-1].index("step")
+        where = "before backward()" if clip < kinds.index("backward") else "after step()" if clip > last else ""
+        others = [event for event in events if event.kind == "clip" and event is not events[clip]]
+        if where and not others and (clip > last or clip < backward):
             yield found(
                 "clip-in-vain",
-                f"{place}: clip",
+                f"{step.place}: clip",
                 f"clips the gradients {where}: the step uses them unclipped",
-                at=events[clip].line or at,
+                at=events[clip].line or step.at,
                 evidence=f"order: {', '.join(kind for kind in kinds if kind != 'forward')}",
                 effect="one bad batch can throw the weights away",
-                fix="Clip between backward() and step()",
+                fix="Clip between backward() and step(): clip_grad_norm_(model.parameters(), max_norm)",
+            )
+            return
+        if events[clip].disjoint:
+            yield found(
+                "clip-in-vain",
+                f"{step.place}: clip",
+                "clips the gradients of parameters that no optimizer holds: the step uses others, unclipped",
+                at=events[clip].line or step.at,
+                effect="one bad batch can throw the weights away",
+                fix="clip_grad_norm_(model.parameters(), max_norm)",
             )
             return
 
 
-def _mode(subject: Subject, seen: Watched, code: Code | None, place: str, at: Line | None) -> Iterator[Finding]:
-    moded = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    if not any(isinstance(module, moded) for module in subject.model.modules()):
+def _mode(step: Step) -> Iterator[Finding]:
+    if not any(isinstance(module, MODED) for module in step.subject.model.modules()):
         return
-    forwards = [event for events in seen.steps for event in events if event.kind == "forward"]
+    forwards = step.seen.events("forward")
     if forwards and not any(event.training for event in forwards):
-        yield found(
-            "trains-in-eval",
-            f"{place}: eval",
-            "runs the model in eval(): dropout is off, and batch norm does not follow the data",
-            at=forwards[0].line or at,
-            evidence=f"{len(forwards)} forward passes, none in train()",
-            effect="training without regularisation and with the statistics of initialisation",
-            fix="model.train() at the beginning of the step or epoch",
-        )
+        yield _in_eval(step, forwards)
 
 
-def _value(subject: Subject, seen: Watched, code: Code | None, place: str, at: Line | None) -> Iterator[Finding]:
+def _in_eval(step: Step, forwards: list[Event]) -> Finding:
+    moded = {type(module).__name__ for module in step.subject.model.modules() if isinstance(module, MODED)}
+    return found(
+        "trains-in-eval",
+        f"{step.place}: eval",
+        f"runs the model in eval(): {' and '.join(sorted(moded))} do not work as in training",
+        at=_eval_line(step) or forwards[0].line or step.at,
+        evidence=f"{len(forwards)} forward passes, none in train()",
+        effect="training without dropout, and with batch norm's statistics of initialisation",
+        fix="model.train() at the beginning of the step or epoch",
+    )
+
+
+def _eval_line(step: Step) -> Line | None:
+    for node in ast.walk(step.code.node) if step.code is not None else ():
+        if isinstance(node, ast.Call) and step.code is not None:
+            name = called(node).rpartition(".")[2]
+            off = name == "train" and bool(node.args) and getattr(node.args[0], "value", None) is False
+            if name == "eval" or off:
+                return step.code.line(node)
+    return None
+
+
+def _value(step: Step) -> Iterator[Finding]:
     """Tell of a loss whose graph grows from step to step."""
-    sizes = [_graph(value) for value in seen.values if isinstance(value, Tensor)]
+    sizes = [_graph(value) for value in step.seen.values if isinstance(value, Tensor)]
     if len(sizes) >= 4 and sizes[-1] > 1.5 * sizes[1] > 0 and sizes[-1] > sizes[-2] > sizes[1]:
         yield found(
             "graph-grows",
-            f"{place}: loss",
+            f"{step.place}: loss",
             "keeps the graphs of all steps: the loss hangs on the steps before",
-            at=at,
+            at=step.at,
             evidence=f"{sizes[0]} operations behind the first loss, {sizes[-1]} behind the one of step {len(sizes)}",
             effect="memory grows until it is used up, and backward runs through old steps",
             fix="Keep loss.detach() or loss.item()",
@@ -295,11 +316,6 @@ def _graph(value: Tensor) -> int:
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
     return len(seen)
-
-
-def _norm(parameters: Any) -> float:
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return float(sum(gradient.detach().float().square().sum() for gradient in gradients)) ** 0.5 if gradients else 0.0
 
 
 RULES = (steps,)

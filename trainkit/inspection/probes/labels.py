@@ -1,138 +1,37 @@
-"""Targets: their order, their classes, and whether they have anything to do with the inputs."""
+"""Targets: their order, their classes, and whether training, validation and the head agree about these."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from trainkit.findings import Finding
-from trainkit.inspection.recording import flat
+from trainkit.inspection.probes.origins import made_at, origin
+from trainkit.inspection.probes.tables import Table, indexed, table
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
-MOST = 2000
-"""Samples that are read of each data set."""
-SECONDS = 1.0
-"""Time after which no more are read."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Samples of a data set as rows, in the order of the data set.
-
-    Attributes:
-        inputs: Of shape (samples, features), each flattened; None if they are no floats or not all of one shape.
-        raw: The inputs as integers, of shape (samples, features), if they are such.
-        targets: Of shape (samples, ...); None if there are none or not all of one shape.
-        indices: Of the samples within the data set.
-    """
-
-    inputs: Tensor | None
-    raw: Tensor | None
-    targets: Tensor | None
-    indices: Tensor
-    total: int
-    shape: tuple[int, ...]
-
-    @property
-    def classes(self) -> Tensor | None:
-        """Targets that are one class a sample, None for others."""
-        if self.targets is None or self.targets.is_floating_point() or self.targets.dim() > 1:
-            return None
-        return self.targets.long()
-
-
-@lru_cache(maxsize=8)
-def _table(key: int, holder: Any) -> Table | None:
-    return _read(holder.data)
-
-
-class _Holder:
-    def __init__(self, data: Any) -> None:
-        self.data = data
-
-    def __hash__(self) -> int:
-        return id(self.data)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Holder) and other.data is self.data
-
-
-def table(data: Any) -> Table | None:
-    """Return evenly spread samples of a data set, None if it cannot be indexed."""
-    if data is None or isinstance(data, IterableDataset) or not hasattr(data, "__len__") or len(data) == 0:
-        return None
-    return _table(id(data), _Holder(data))
-
-
-def _read(data: Any) -> Table | None:
-    total = len(data)
-    inputs: list[Tensor] = []
-    targets: list[Tensor] = []
-    taken: list[int] = []
-    with kept_generators(), quiet():
-        held, start = copied_data(data), perf_counter()
-        for index in range(0, total, max(-(-total // MOST), 1)):
-            x, y = unpacked(held[index])
-            first = next(flat(x), None)
-            if first is None:
-                return None
-            inputs.append(first)
-            if y is not None:
-                targets.append(y if isinstance(y, Tensor) else torch.as_tensor(y) if _number(y) else torch.empty(0))
-            taken.append(index)
-            if perf_counter() - start > SECONDS and len(taken) >= 32:
-                break
-    whole = _stacked(inputs)
-    rows = None if whole is None else whole.reshape(len(whole), -1)
-    real = rows is not None and rows.is_floating_point()
-    y_rows = _stacked(targets) if len(targets) == len(inputs) else None
-    return Table(
-        inputs=rows.double() if real and rows is not None else None,
-        raw=rows if not real else None,
-        targets=y_rows if y_rows is not None and y_rows.numel() else None,
-        indices=torch.tensor(taken),
-        total=total,
-        shape=tuple(inputs[0].shape),
-    )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | bool | list | tuple) or hasattr(value, "dtype")
-
-
-def _stacked(tensors: list[Tensor]) -> Tensor | None:
-    if not tensors or any(tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype for tensor in tensors):
-        return None
-    return torch.stack([tensor.detach().cpu() for tensor in tensors])
-
 
 def ordered(subject: Subject) -> Iterator[Finding]:
     """Hold the classes within a batch against those of the whole, where nothing shuffles."""
-    rows = table(subject.train_set)
+    rows = table(subject, "train_set")
     if subject.shuffle or rows is None or rows.classes is None:
         return
     size = subject.batch_size
     if rows.total < 3 * size:
         return
-    classes = _in_batches(subject, size)
-    if classes is None:
-        return
+    batches = _in_batches(subject, size)
     kinds = len(rows.classes.unique())
     if kinds < 2:
         return
-    shares = torch.stack([(batch[:, None] == batch.unique()).double().mean(0).max() for batch in classes])
+    shares = torch.stack([(batch[:, None] == batch.unique()).double().mean(0).max() for batch in batches])
     overall = (rows.classes[:, None] == rows.classes.unique()).double().mean(0).max()
-    alone = sum(len(batch.unique()) for batch in classes) / len(classes)
+    alone = sum(len(batch.unique()) for batch in batches) / len(batches)
     expected = min(kinds, size) if kinds <= size // 4 else kinds * (1 - (1 - 1 / kinds) ** size)
     if alone > 0.6 * expected or shares.mean() < min(1.4 * overall, 0.9 * overall + 0.1):
         return
@@ -147,72 +46,132 @@ def ordered(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def _in_batches(subject: Subject, size: int) -> list[Tensor] | None:
-    total, found = len(subject.train_set), []
+def _in_batches(subject: Subject, size: int) -> list[Tensor]:
+    total, batches = len(subject.train_set), []
     with kept_generators(), quiet():
         held = copied_data(subject.train_set)
         for start in (0, total // 3, 2 * total // 3, total - size):
             targets = [unpacked(held[index])[1] for index in range(start, start + size)]
-            found.append(torch.as_tensor([int(target) for target in targets]))
-    return found
+            batches.append(torch.as_tensor([int(target) for target in targets]))
+    return batches
 
 
 def classes(subject: Subject) -> Iterator[Finding]:
-    """Look at which classes there are."""
-    rows, val = table(subject.train_set), table(subject.val_set)
-    if rows is None or rows.targets is None or len(rows.indices) < 16:
+    """Look at which classes there are, and hold those of the two sets against each other."""
+    rows, val = table(subject, "train_set"), table(subject, "val_set")
+    for name, one in (("train_set", rows), ("val_set", val)):
+        if one is not None and one.targets is not None and len(one.indices) >= 16 and _constant(one):
+            yield found(
+                "constant-target",
+                f"{name}: target",
+                "is the same for every sample: all labels are equal",
+                severity="error" if name == "train_set" else "warning",
+                at=_targets_line(subject, name),
+                evidence=f"{len(one.indices)} samples, all {one.targets[0].flatten()[:1].tolist()}",
+                effect="a constant is all that can be learned"
+                if name == "train_set"
+                else "a constant answer is measured as a perfect one",
+                fix="Look at how targets are read, and whether the split was cut from sorted data",
+            )
+            return
+    if rows is None or val is None or rows.classes is None or val.classes is None or len(rows.indices) < 16:
         return
-    at = subject.where_made(subject.train_set)
-    if bool((rows.targets == rows.targets[:1]).all()) and rows.targets.numel() > 0:
-        yield found(
-            "constant-target",
-            "train_set: target",
-            "is the same for every sample",
-            at=at,
-            evidence=f"{len(rows.indices)} samples, all {rows.targets[0].flatten()[:1].tolist()}",
-            effect="a constant is all that can be learned",
-            fix="Look at how targets are read",
-        )
+    yield from _unseen(subject, rows, val)
+    yield from _absent(subject, rows, val)
+
+
+def _constant(rows: Table) -> bool:
+    assert rows.targets is not None
+    return rows.targets.numel() > 0 and bool((rows.targets == rows.targets[:1]).all())
+
+
+def _unseen(subject: Subject, rows: Table, val: Table) -> Iterator[Finding]:
+    assert rows.classes is not None
+    assert val.classes is not None
+    unseen = sorted(set(val.classes.tolist()) - set(rows.classes.tolist()))
+    if not unseen or len(rows.classes.unique()) >= 50 or len(rows.indices) < rows.total:
         return
-    labels = rows.classes
-    if labels is None or val is None or val.classes is None:
+    share = torch.isin(val.classes, torch.tensor(unseen)).double().mean()
+    yield found(
+        "unseen-class",
+        "val_set: classes",
+        f"holds classes that training never shows: {unseen[:5]}",
+        severity="error" if share > 0.2 else "warning",
+        at=made_at(subject, "val_set"),
+        evidence=f"{share:.0%} of the validation samples; train_set has {sorted(rows.classes.unique().tolist())[:8]}",
+        effect="these cannot be right; the split was cut from sorted data, or labels are numbered in two ways",
+        fix="Split after shuffling, by class (stratified)",
+    )
+
+
+def _absent(subject: Subject, rows: Table, val: Table) -> Iterator[Finding]:
+    """Tell of classes that a fair validation set of its size would hold, and this one does not."""
+    assert rows.classes is not None
+    assert val.classes is not None
+    kinds, counts = rows.classes.unique(return_counts=True)
+    shares = counts.double() / counts.sum()
+    chance = (1 - shares) ** len(val.indices)
+    absent = [int(kind) for kind, odds in zip(kinds, chance, strict=True) if odds < 1e-4]
+    absent = [kind for kind in absent if kind not in set(val.classes.tolist())]
+    if not absent or len(kinds) >= 200:
         return
-    unseen = sorted(set(val.classes.tolist()) - set(labels.tolist()))
-    if unseen and len(labels.unique()) < 50 and len(rows.indices) == rows.total:
-        share = torch.isin(val.classes, torch.tensor(unseen)).double().mean()
-        yield found(
-            "unseen-class",
-            "val_set: classes",
-            f"holds classes that training never shows: {unseen[:5]}",
-            severity="error" if share > 0.2 else "warning",
-            evidence=f"{share:.0%} of the validation samples",
-            effect="these cannot be right; the split was cut from sorted data, or labels are numbered in two ways",
-            fix="Split after shuffling, by class (stratified)",
-        )
+    yield found(
+        "class-not-validated",
+        "val_set: classes",
+        f"lacks classes that training is full of: {absent[:5]}: split from sorted data?",
+        severity="warning" if len(absent) >= 0.3 * len(kinds) else "info",
+        at=made_at(subject, "val_set"),
+        evidence=f"{len(val.classes.unique())} of {len(kinds)} classes among {len(val.indices)} validation samples",
+        effect="the figures say nothing about them",
+        fix="Split after shuffling, by class (stratified)",
+    )
 
 
 def beyond(subject: Subject) -> Iterator[Finding]:
     """Hold the classes against the outputs of the head."""
-    rows = table(subject.train_set)
+    rows = table(subject, "train_set")
     labels = None if rows is None else rows.classes
-    if labels is None or not subject.runs or not subject.trace.recording.ops:
+    if labels is None or subject.train_set is None or not subject.trace.recording.ops:
         return
+    heads, ignored = _heads(subject), _ignored(subject)
+    real = labels[labels != ignored]
+    if heads is None or len(real) == 0:
+        return
+    low, high = int(real.min()), int(real.max())
+    if high < heads and low >= 0:
+        return
+    last = _last_layer(subject)
+    one_based = low == 1 and high == heads
+    yield found(
+        "class-beyond-head",
+        "train_set: classes",
+        f"has labels {low}..{high}, and the head ({last}) gives {heads} outputs, for 0..{heads - 1}",
+        at=(_targets_line(subject, "train_set") if one_based else None) or subject.where_built(last),
+        evidence=f"{int(((real >= heads) | (real < 0)).sum())} of {len(labels)} labels are out of range: "
+        f"{high if high >= heads else low} is none of them",
+        effect="the first batch with it fails, or counts a wrong class",
+        fix="Number the labels from 0: y - 1" if one_based else f"Give the head {high + 1} outputs",
+    )
+
+
+def _heads(subject: Subject) -> int | None:
+    """Return over how many classes the loss is taken; None if it is none over classes."""
+    trace = subject.trace
+    for op in trace.recording.of("cross_entropy", "nll_loss"):
+        if op.module is None and op.inputs and len(op.inputs[0].shape) == 2:
+            return op.inputs[0].shape[1]
+    told = " ".join(str(trace.error).split()) if trace.error is not None else ""
+    if "out of bounds" in told and told.startswith("Target") and trace.recording.calls:
+        outputs = [call.outputs for call in trace.recording.calls if call.path == ""]
+        if outputs and outputs[0] and len(outputs[0][0].shape) == 2:
+            return outputs[0][0].shape[1]
+    return None
+
+
+def _ignored(subject: Subject) -> int:
     for op in subject.trace.recording.of("cross_entropy", "nll_loss"):
-        if op.module is not None or not op.inputs or len(op.inputs[0].shape) != 2:
-            continue
-        heads, low, high = op.inputs[0].shape[1], int(labels.min()), int(labels.max())
-        ignored = op.setting("ignore_index", 4, -100)
-        if high >= heads or (low < 0 and low != ignored):
-            yield found(
-                "class-beyond-head",
-                "train_set: classes",
-                f"has labels {low}..{high}, and the head gives {heads} outputs, for 0..{heads - 1}",
-                at=subject.where_built(_last_layer(subject)),
-                evidence=f"label {high} or {low} is none of them",
-                effect="the first batch with it fails, or counts a wrong class",
-                fix=f"Give the head {high + 1} outputs, or number the labels from 0",
-            )
-        return
+        return int(op.setting("ignore_index", 4, -100))
+    return int(getattr(subject.loss, "ignore_index", -100))
 
 
 def _last_layer(subject: Subject) -> str:
@@ -220,116 +179,83 @@ def _last_layer(subject: Subject) -> str:
     return calls[-1].path if calls else ""
 
 
-def related(subject: Subject) -> Iterator[Finding]:
-    """See whether targets have anything to do with their inputs: neighbours, a line and random features all guess."""
-    rows = table(subject.train_set)
-    if rows is None or rows.inputs is None or rows.targets is None or len(rows.indices) < 300:
+def balance(subject: Subject) -> Iterator[Finding]:
+    """Tell of a class that is nearly all there is, as an aside."""
+    rows = table(subject, "train_set")
+    labels = None if rows is None else rows.classes
+    if labels is None or len(labels) < 100:
         return
-    if rows.targets.dim() > 2 or (rows.targets.dim() == 2 and rows.targets.shape[1] != 1):
+    kinds, counts = labels.unique(return_counts=True)
+    share = float(counts.max() / counts.sum())
+    if not 2 <= len(kinds) < len(labels) // 10 or share < 0.9:
         return
-    inputs, _ = unpacked(subject.samples(1)[0])
-    if len(list(flat(inputs))) != 1 or rows.inputs.shape[1] > 4096 or not bool(rows.inputs.isfinite().all()):
-        return
-    labels = rows.targets.flatten()
-    y = _coded(labels)
-    if y is None or dependence(rows.inputs, y) > BOUND:
-        return
-    for shift in (1, -1):
-        if dependence(rows.inputs, y.roll(shift, 0)) > 2 * BOUND:
-            yield found(
-                "target-of-neighbour",
-                "train_set: target",
-                f"belongs to the sample {'before' if shift == -1 else 'behind'}: inputs tell the target one index away",
-                at=subject.where_made(subject.train_set),
-                evidence=f"no relation at the same index, a strong one {abs(shift)} away",
-                effect="labels are noise: nothing can be learned",
-                fix="Index inputs and targets alike",
-            )
-            return
-    val = table(subject.val_set)
-    told = val is not None and val.inputs is not None and val.targets is not None and len(val.indices) >= 100
-    clear = told and val is not None and val.inputs is not None and val.inputs.shape[1] == rows.inputs.shape[1]
-    if clear and val is not None and val.inputs is not None and val.targets is not None:
-        other = _coded(val.targets.flatten())
-        if other is not None and dependence(val.inputs, other) > 2 * BOUND:
-            yield found(
-                "target-unrelated",
-                "train_set: target",
-                "has nothing to do with its input, while the validation set's has: labels are shuffled or misaligned",
-                at=subject.where_made(subject.train_set),
-                evidence="neighbours, a linear fit and random features guess no better than a constant",
-                effect="the labels are noise: the model can only learn them by heart",
-                fix="Look at how inputs and targets are paired: one order, one index, one permutation for both",
-            )
-            return
+    shares = counts.double() / counts.sum()
+    entropy = float(-(shares * shares.log()).sum())
     yield found(
-        "target-unrelated",
-        "train_set: target",
-        "shows no relation to the inputs: labels may be shuffled or misaligned",
+        "classes-unbalanced",
+        "train_set: classes",
+        f"is class {int(kinds[counts.argmax()])} in {share:.0%} of the samples: imbalanced labels",
         severity="info",
-        evidence="neighbours, a linear fit and random features guess no better than a constant",
-        fix="Look at some samples beside their targets",
+        at=made_at(subject, "train_set"),
+        evidence=f"entropy {entropy:.3g} of at most {float(torch.tensor(len(kinds)).log()):.3g}",
+        effect=f"accuracy is {share:.0%} without learning anything",
+        fix="Measure by class (balanced accuracy, F1), and weight the loss or the sampling",
     )
 
 
-BOUND = 0.08
-"""Share of the targets' variance that must be explained on unseen samples to count as a relation."""
+def truncated(subject: Subject) -> Iterator[Finding]:
+    """Hold the targets of a batch against those of its samples: a cast to integers loses what is behind the point."""
+    if subject.collate is None or not indexed(subject.train_set):
+        return
+    samples = subject.samples(8)
+    targets = [unpacked(sample)[1] for sample in samples]
+    if not all(isinstance(target, float) or _is_real(target) for target in targets):
+        return
+    _, target = unpacked(subject.collated(samples))
+    if not isinstance(target, Tensor) or target.is_floating_point() or target.numel() != len(samples):
+        return
+    before = torch.tensor([float(target) for target in targets])
+    if torch.equal(before, before.round()):
+        return
+    yield found(
+        "collate-truncates",
+        "collate",
+        f"casts float targets to {str(target.dtype).removeprefix('torch.')}: what is behind the point is lost",
+        at=_cast(subject) or subject.where_made(subject.collate),
+        evidence=f"{before[:3].tolist()} become {target.flatten()[:3].tolist()}",
+        effect="the model learns rounded targets",
+        fix="torch.tensor(targets, dtype=torch.float32)",
+    )
 
 
-def dependence(x: Tensor, y: Tensor) -> float:
-    """Return the share of variance that the best of three plain predictors explains on the samples it has not seen.
-
-    Args:
-        x: Inputs, (samples, features).
-        y: Targets, (samples, columns), centred; one column a class.
-    """
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(x), generator=generator)
-    x, y = (x - x.mean(0))[order], y[order]
-    scale = x.std(0)
-    x = (x / torch.where(scale > 1e-12, scale, torch.ones_like(scale)))[:, scale > 1e-12]
-    if x.shape[1] == 0:
-        return 0.0
-    cut = int(0.7 * len(x))
-    base = (y[cut:] - y[:cut].mean(0)).square().sum()
-    if base <= 0:
-        return 1.0
-    guesses = [_neighbours(x, y, cut), _ridge(x, y, cut)]
-    width = x.shape[1] ** 0.5
-    for gain in (0.5, 2.0):
-        mix = torch.randn(x.shape[1], 256, dtype=x.dtype, generator=generator) * gain / width
-        shift = torch.rand(256, dtype=x.dtype, generator=generator) * 6.28
-        guesses.append(_ridge(torch.cos(x @ mix + shift), y, cut))
-    return max(float(1 - (y[cut:] - guess).square().sum() / base) for guess in guesses)
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() == 1
 
 
-def _neighbours(x: Tensor, y: Tensor, cut: int, count: int = 15) -> Tensor:
-    near = torch.cdist(x[cut:], x[:cut]).topk(min(count, cut), largest=False).indices
-    return y[:cut][near].mean(1)
+def _cast(subject: Subject) -> Line | None:
+    from trainkit.inspection.source import code_of
+
+    code = code_of(subject.collate)
+    for node in ast.walk(code.node) if code is not None else ():
+        text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+        if code is not None and any(word in text for word in ("long", "int")) and called(node) != "":
+            return code.line(node)
+    return None
 
 
-def _ridge(x: Tensor, y: Tensor, cut: int) -> Tensor:
-    mean, target = x[:cut].mean(0), y[:cut].mean(0)
-    a, b = x[:cut] - mean, y[:cut] - target
-    penalty = 0.1 * len(a)
-    if a.shape[1] <= len(a):
-        weight = torch.linalg.solve(a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype), a.T @ b)
-    else:
-        weight = a.T @ torch.linalg.solve(a @ a.T + penalty * torch.eye(len(a), dtype=a.dtype), b)
-    guess: Tensor = (x[cut:] - mean) @ weight + target
-    return guess
+def _targets_line(subject: Subject, name: str) -> Line | None:
+    """Return the line that makes the targets of a set: one that draws, cuts or casts them, else where it is made."""
+    made = origin(subject, name)
+    wanted = ("randint", "zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "long", "int", "clamp")
+    at = None
+    if made is not None and _constant_in(subject, name):
+        at = made.find(lambda node: isinstance(node, ast.Call) and called(node).rpartition(".")[2] in wanted)
+    return at or made_at(subject, name)
 
 
-def _coded(labels: Tensor) -> Tensor | None:
-    """Return targets as centred columns: one a class, or the number itself."""
-    if labels.is_floating_point() and len(labels.unique()) > 20:
-        y = labels.double()[:, None]
-    else:
-        kinds = labels.unique()
-        if len(kinds) < 2 or len(kinds) > len(labels) // 10:
-            return None
-        y = (labels[:, None] == kinds).double()
-    return y - y.mean(0)
+def _constant_in(subject: Subject, name: str) -> bool:
+    rows = table(subject, name)
+    return rows is not None and rows.targets is not None and _constant(rows)
 
 
 def _written(subject: Subject, name: str) -> Line | None:
@@ -352,4 +278,4 @@ def _is_false(node: Any) -> bool:
     return getattr(node, "value", None) is False
 
 
-RULES = (classes, ordered, beyond, related)
+RULES = (classes, ordered, beyond, balance, truncated)

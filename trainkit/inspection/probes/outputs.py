@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainkit.findings import Finding
+from trainkit.findings import Finding, Severity
 from trainkit.inspection.recording import Op, Recording, flat, recorded
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of, own_classes, tree
 from trainkit.inspection.subject import Stuck, Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators
 
@@ -31,7 +31,7 @@ def deterministic(subject: Subject) -> Iterator[Finding]:
     if not subject.runs:
         return
     with subject.scratch() as scratch, torch.no_grad():
-        model, batch = scratch.model.eval(), probed(subject)
+        model, batch = in_eval(scratch.model), probed(subject)
         recording, first, error = recorded(model, lambda: subject.forward(model, batch), gradients=False)
         if error is not None:
             raise Stuck(str(error))
@@ -42,7 +42,7 @@ def deterministic(subject: Subject) -> Iterator[Finding]:
         return
     noises = [op for op in recording.of(*NOISE) if _is_random(op)]
     if not noises:
-        yield _stateful(subject, apart)
+        yield _stateful(subject, batch, apart)
         return
     noise = next((op for op in noises if op.own), noises[0])
     evidence = f"two evaluations of one batch differ by {apart:.0%} of the largest output"
@@ -63,7 +63,7 @@ def independent(subject: Subject) -> Iterator[Finding]:
     if not subject.runs:
         return
     with subject.scratch() as scratch, torch.no_grad():
-        model, batch = scratch.model.eval(), probed(subject)
+        model, batch = in_eval(scratch.model), probed(subject)
         half = _half(batch)
         if half is None:
             return
@@ -84,7 +84,7 @@ def independent(subject: Subject) -> Iterator[Finding]:
 
 def _again(subject: Subject, batch: Any) -> Any:
     with subject.scratch(1) as scratch, torch.no_grad():
-        return subject.forward(scratch.model.eval(), batch)
+        return subject.forward(in_eval(scratch.model), batch)
 
 
 def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -> Finding:
@@ -100,6 +100,21 @@ def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -
         at = subject.where_built(path)
         place = f"{path}: batch_first"
         return found("batch-mixing", place, message, at=at, evidence=evidence, effect=effect, fix=fix)
+    norm = _batch_norm(subject, op)
+    if norm is not None and op is not None:
+        path, module = norm
+        kind, at = type(module).__name__, subject.where_built(path)
+        place, tracks = f"{path} ({kind})", bool(getattr(module, "track_running_stats", True))
+        message = (
+            "normalises by the batch in eval() too: it stays in training mode"
+            if tracks
+            else f"{kind} has track_running_stats=False: eval() uses the statistics of the batch"
+        )
+        fix = "Let eval() reach it" if tracks else f"{kind}(...) as it is by default"
+        severity: Severity = "error" if tracks else "warning"
+        return found(
+            "batch-mixing", place, message, severity=severity, at=at, evidence=evidence, effect=effect, fix=fix
+        )
     message = "mixes the samples of a batch"
     fix = "Let it work along the other dimensions; the first one counts the samples"
     if op is None:
@@ -159,23 +174,54 @@ def _recurrent(subject: Subject, op: Op | None) -> tuple[str, nn.Module] | None:
     return None
 
 
+def _batch_norm(subject: Subject, op: Op | None) -> tuple[str, nn.Module] | None:
+    if op is None or not op.module:
+        return None
+    module = subject.model.get_submodule(op.module)
+    return (op.module, module) if isinstance(module, nn.modules.batchnorm._BatchNorm) else None
+
+
 def _line_of(subject: Subject, op: Op) -> Line | None:
     if op.own or not op.module:
         return op.line
     return subject.where_built(op.module) or op.line
 
 
-def _stateful(subject: Subject, apart: float) -> Finding:
-    message = "gives two outputs for one input in eval(), and no operation of torch draws at random"
+def _stateful(subject: Subject, batch: Any, apart: float) -> Finding:
+    """Tell of noise that is not torch's, or of state: two evaluations under one seed tell which."""
+    with subject.scratch(3) as one, torch.no_grad():
+        first = subject.forward(in_eval(one.model), batch)
+    with subject.scratch(3) as other, torch.no_grad():
+        second = subject.forward(in_eval(other.model), batch)
+    drawn = distance(first, second) in (None, 0.0) and apart > NEAR
+    call = next(_draws(subject), None) if drawn else None
+    evidence = f"two evaluations of one batch differ by {apart:.0%} of the largest output"
+    if call is not None:
+        place, at = call
+        message = "random also in eval(): noise of numpy or random does not follow self.training"
+        effect = "every validation and prediction is noisy, and worse than the model"
+        fix = "Draw only `if self.training`, with torch.randn_like"
+        return found("eval-noise", place, message, at=at, evidence=evidence, effect=effect, fix=fix)
     return found(
         "eval-noise",
         "model",
-        message,
+        "gives two outputs for one input in eval(), and no operation of torch draws at random",
         severity="warning",
-        evidence=f"two evaluations of one batch differ by {apart:.0%} of the largest output",
+        evidence=evidence,
         effect="validation depends on what was evaluated before",
         fix="Look for state that forward changes, numpy's or Python's random numbers",
     )
+
+
+def _draws(subject: Subject) -> Iterator[tuple[str, Line]]:
+    """Yield calls of numpy's and Python's random numbers in the user's modules, forward first."""
+    for _, module, code in own_classes(subject.model):
+        methods = code.methods()
+        for name, method in sorted(methods.items(), key=lambda item: item[0] != "forward"):
+            for node in ast.walk(method.node) if name != "__init__" else ():
+                dotted = called(node) if isinstance(node, ast.Call) else ""
+                if dotted.startswith(("np.random.", "numpy.random.", "random.")) or ".rng." in f".{dotted}":
+                    yield f"{type(module).__name__}.{name}: {dotted}", method.line(node)
 
 
 def _is_random(op: Op) -> bool:
@@ -226,6 +272,12 @@ def written(op: Op) -> str:
             if name.rpartition(".")[2].strip("_") == op.name:
                 return name.lstrip(".")
     return op.name
+
+
+def in_eval(model: nn.Module) -> nn.Module:
+    """Return a copy of the user's model in eval mode; an override of ``train`` or ``eval`` may return nothing."""
+    model.eval()
+    return model
 
 
 def probed(subject: Subject) -> Any:

@@ -9,15 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.labels import Table, table
-from trainkit.inspection.source import Line, code_of, tree
+from trainkit.inspection.probes import relation, splits
+from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, origin
+from trainkit.inspection.probes.tables import table
+from trainkit.inspection.recording import Fact, Recording
+from trainkit.inspection.source import Line, called
 from trainkit.inspection.subject import Subject, found
 
-LARGE, VERY_LARGE = 10.0, 30.0
+FAR, VERY_FAR = 22.0, 30.0
 """Root mean square of what the first layer reads, from which it is a warning, and an error; it is made for about 1."""
+LARGE = 10.0
+"""Spread of a feature, or a factor in the source, from which it is a large one."""
 WEIGHTED = ("linear", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "addmm", "matmul", "mm")
-APART = 3.0
-"""Ratio of scales, or shift in standard deviations, from which two data sets were not treated alike."""
+ODD = 0.25
+"""Distance of mean from 0 and of standard deviation from 1 within which inputs count as normalised already."""
 
 
 def scale(subject: Subject) -> Iterator[Finding]:
@@ -33,8 +38,8 @@ def scale(subject: Subject) -> Iterator[Finding]:
         came = {id(fact) for other in subject.trace.recording.ancestors(read) for fact in other.inputs} | {id(read)}
         if rms is None or not came & inputs or any(_has_weights(other) for other in _before(subject, read)):
             return
-        if rms > LARGE:
-            grave = rms > VERY_LARGE
+        if rms > FAR:
+            grave = rms > VERY_FAR
             yield found(
                 "inputs-not-normalised",
                 "train_set: input range",
@@ -61,7 +66,7 @@ def scale(subject: Subject) -> Iterator[Finding]:
 
 def features(subject: Subject) -> Iterator[Finding]:
     """Hold the scales of tabular features against each other, where nothing normalises them."""
-    rows = table(subject.train_set)
+    rows = table(subject, "train_set")
     if rows is None or rows.inputs is None or len(rows.shape) != 1 or not 2 <= rows.inputs.shape[1] <= 512:
         return
     if not subject.runs or len(rows.indices) < 32 or not _is_raw(subject):
@@ -76,7 +81,7 @@ def features(subject: Subject) -> Iterator[Finding]:
         "train_set: input range",
         f"feature {column} is not normalised: its standard deviation is {float(spread[column]):.3g}, the median of all "
         f"{float(real.median()):.3g}",
-        severity="error" if real.max() > VERY_LARGE * 3 else "warning",
+        severity="error" if real.max() > 90 else "warning",
         at=_scaling(subject),
         evidence=f"{int((spread > LARGE).sum())} of {len(spread)} features above {LARGE:g}",
         effect="the large feature decides alone, and the rate that suits it is too small for the others",
@@ -84,36 +89,10 @@ def features(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def alike(subject: Subject) -> Iterator[Finding]:
-    """Hold the scale of the validation inputs against the training ones."""
-    train, val = table(subject.train_set), table(subject.val_set)
-    if not _comparable(train, val):
-        return
-    assert train is not None
-    assert val is not None
-    assert train.inputs is not None
-    assert val.inputs is not None
-    one, other = train.inputs, val.inputs
-    ratio = float(other.std() / one.std().clamp_min(1e-12))
-    shift = float((other.mean() - one.mean()).abs() / one.std().clamp_min(1e-12))
-    if 1 / APART < ratio < APART and shift < APART:
-        return
-    yield found(
-        "splits-treated-differently",
-        "val_set: input range",
-        "is not normalised as the training set is",
-        at=subject.where_made(subject.val_set) or _scaling(subject),
-        evidence=f"mean {float(one.mean()):.3g} and standard deviation {float(one.std()):.3g} in training, "
-        f"{float(other.mean()):.3g} and {float(other.std()):.3g} in validation",
-        effect="the figures are those of inputs that the model never saw the like of",
-        fix="One transform, with the training set's mean and std, for both",
-    )
-
-
 def finite(subject: Subject) -> Iterator[Finding]:
     """Look for NaN and infinity in inputs and targets."""
     for name, data in (("train_set", subject.train_set), ("val_set", subject.val_set)):
-        rows = table(data)
+        rows = table(subject, name)
         if rows is None:
             continue
         for part, values in (("input", rows.inputs), ("target", rows.targets)):
@@ -126,55 +105,16 @@ def finite(subject: Subject) -> Iterator[Finding]:
                     "not-finite",
                     f"{name}[{first}]: {part}",
                     "holds NaN or infinity",
-                    at=subject.where_made(data),
+                    at=made_at(subject, name),
                     evidence=f"{int(bad.sum())} of {len(bad)} samples that were looked at",
                     effect="one such batch makes all weights NaN",
                     fix="Drop or fill these samples before training",
                 )
 
 
-def duplicates(subject: Subject) -> Iterator[Finding]:
-    """Look for validation samples that training shows too."""
-    train, val = table(subject.train_set), table(subject.val_set)
-    if subject.train_set is subject.val_set and subject.train_set is not None:
-        at = None
-        yield found(
-            "leak-between-splits",
-            "val_set",
-            "is the training set itself: duplicates in every sample",
-            severity="warning",
-            at=at,
-            evidence="one object",
-            effect="validation cannot show over-fitting",
-            fix="Hold samples back: torch.utils.data.random_split",
-        )
-        return
-    if train is None or val is None or train.shape != val.shape or len(val.indices) < 20:
-        return
-    ours, theirs = _keys(train), _keys(val)
-    if ours is None or theirs is None:
-        return
-    natural = 1 - len(set(ours)) / len(ours)
-    share = sum(key in set(ours) for key in theirs) / len(theirs)
-    seen = len(train.indices) / train.total
-    if share <= 0.01 or share < 3 * natural + 0.01:
-        return
-    yield found(
-        "leak-between-splits",
-        "val_set: duplicates",
-        "holds samples of the training set: a leak between the splits",
-        severity="error" if share >= 0.05 else "warning",
-        at=subject.where_made(subject.val_set),
-        evidence=f"{share:.0%} of the validation samples stand in training too"
-        + ("" if seen == 1 else f" (of which {seen:.0%} were looked at)"),
-        effect="validation is better than the model, and does not show over-fitting",
-        fix="Split once, by index, and remove duplicates before",
-    )
-
-
 def leaked(subject: Subject) -> Iterator[Finding]:
     """Look for a feature that is the target itself."""
-    rows = table(subject.train_set)
+    rows = table(subject, "train_set")
     if rows is None or rows.inputs is None or rows.targets is None or len(rows.indices) < 64:
         return
     target = rows.targets.double()
@@ -189,7 +129,7 @@ def leaked(subject: Subject) -> Iterator[Finding]:
             "target-in-inputs",
             f"train_set: input {column}",
             "is the target itself: a leak",
-            at=subject.where_made(subject.train_set),
+            at=made_at(subject, "train_set"),
             evidence=f"feature {column} equals the target in all {len(target)} samples that were looked at",
             effect="training and validation look perfect, and nothing was learned",
             fix="Take this column out of the inputs",
@@ -211,25 +151,13 @@ def few(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _comparable(train: Table | None, val: Table | None) -> bool:
-    if train is None or val is None or train.inputs is None or val.inputs is None:
-        return False
-    if train.inputs.shape[1] != val.inputs.shape[1] or min(len(train.indices), len(val.indices)) < 30:
-        return False
-    return bool(train.inputs.isfinite().all() and val.inputs.isfinite().all())
-
-
-def _keys(rows: Table) -> list[bytes] | None:
-    values = rows.inputs if rows.inputs is not None else rows.raw
-    if values is None or values.shape[1] < 2:
-        return None
-    return [row.numpy().tobytes() for row in values]
-
-
 def _rms(tensor: Tensor | None) -> float | None:
+    """Return the root mean square of all but the few largest values."""
     if tensor is None or not tensor.is_floating_point() or tensor.numel() == 0:
         return None
-    value = float(tensor.double().square().mean().sqrt())
+    flat = tensor.double().flatten()
+    sizes = flat[:: max(len(flat) // 100_000, 1)].abs().sort().values
+    value = float(sizes[: max(int(0.995 * len(sizes)), 1)].square().mean().sqrt())
     return value if value < float("inf") else None
 
 
@@ -248,21 +176,112 @@ def _is_raw(subject: Subject) -> bool:
     return first is not None and first.name in WEIGHTED
 
 
+def twice(subject: Subject) -> Iterator[Finding]:
+    """Compare inputs as they come with what the first layer with weights reads: normalised data need no more of it."""
+    if not subject.runs or not subject.trace.inputs:
+        return
+    recording = subject.trace.recording
+    first = subject.trace.inputs[0]
+    for op in recording.ops:
+        if op.module is None or op.name not in WEIGHTED or not op.inputs:
+            continue
+        read = op.inputs[0]
+        before = recording.ancestors(read)
+        steps = [other for other in before if other.own and other.name in ("sub", "div", "mul", "normalize")]
+        steps = [other for other in steps if sum(_is_given(recording, fact, first) for fact in other.inputs) == 1]
+        if not steps or any(_has_weights(other) for other in before) or read.tensor is None or first.tensor is None:
+            return
+        if not any(first in other.inputs for other in before) or first.tensor.numel() != read.tensor.numel():
+            return
+        given, seen = _moments(first.tensor), _moments(read.tensor)
+        if not _is_normal(given, ODD) or (abs(seen[0]) < 1 and 0.4 < seen[1] < 2.5):
+            return
+        yield found(
+            "normalised-twice",
+            "train_set: input range",
+            "is normalised already, and the model normalises again: inputs are normalised twice",
+            at=steps[-1].line,
+            evidence=f"mean {given[0]:.3g} and standard deviation {given[1]:.3g} become {seen[0]:.3g} and {seen[1]:.3g}",
+            effect="the first layer reads values far from those that it is made for",
+            fix="Normalise once, in the data set or in the model",
+        )
+        return
+
+
+def _is_given(recording: Recording, fact: Fact, first: Fact) -> bool:
+    """Say whether a tensor comes from the inputs."""
+    return fact is first or any(first in op.inputs for op in recording.ancestors(fact))
+
+
+def _moments(tensor: Tensor) -> tuple[float, float]:
+    wide = tensor.double()
+    return float(wide.mean()), float(wide.std())
+
+
+def _is_normal(moments: tuple[float, float], most: float) -> bool:
+    return abs(moments[0]) < most and abs(moments[1] - 1) < most
+
+
+def constant(subject: Subject) -> Iterator[Finding]:
+    """Look for inputs without any content: all values of nearly all samples are one."""
+    rows = table(subject, "train_set")
+    values = None if rows is None else rows.values
+    if rows is None or values is None or not rows.alone or len(values) < 32 or values.shape[1] < 4:
+        return
+    flat = (values == values[:, :1]).all(1)
+    share = float(flat.double().mean())
+    if share < 0.5:
+        return
+    yield found(
+        "constant-inputs",
+        "train_set: inputs",
+        f"are constant: {share:.0%} of the samples hold one value everywhere",
+        severity="error" if share > 0.9 and len(values.unique()) < 3 else "warning",
+        at=_scaling(subject) or made_at(subject, "train_set"),
+        evidence=f"{int(flat.sum())} of {len(flat)} samples; the first is {float(values[0, 0]):.4g} throughout",
+        effect="there is nothing to learn from them",
+        fix="Look at how inputs are read: an integer division, a cast to integers, a wrong path",
+    )
+
+
 def _scaling(subject: Subject) -> Line | None:
-    """Return the line at which the data are scaled or read, as far as the user's source shows it."""
-    code = code_of(subject.train_set)
-    if code is not None:
-        method = code.methods().get("__getitem__")
-        if method is not None:
-            return method.line(method.node)
-    for file in subject.files:
-        whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-                factor = getattr(node.right, "value", None)
-                if isinstance(factor, int | float) and factor >= LARGE:
+    """Return the line at which the training inputs get their range: a factor, a missing division, or their making."""
+    made, method = origin(subject, "train_set"), method_of(subject.train_set, "__getitem__")
+    sources = [(method.file, method.node)] if method is not None else []
+    sources += [(made.file, part) for part in made.parts] if made is not None else []
+    for wanted in (_is_factor, _is_wide_draw, _is_cast, is_scaling):
+        for file, part in sources:
+            for node in ast.walk(part):
+                if hasattr(node, "lineno") and wanted(node):
                     return Line(file, node.lineno)
-    return None
+    if method is not None:
+        return method.line(method.node)
+    return made_at(subject, "train_set")
 
 
-RULES = (few, finite, scale, features, alike, duplicates, leaked)
+def _is_factor(node: ast.AST) -> bool:
+    """Say whether a node multiplies by a large number, or divides by one."""
+    if not isinstance(node, ast.BinOp | ast.AugAssign) or not isinstance(node.op, ast.Mult | ast.Div):
+        return False
+    sides = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.value]
+    values = [getattr(side, "value", None) for side in sides]
+    return any(isinstance(value, int | float) and abs(value) >= LARGE for value in values)
+
+
+def _is_wide_draw(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or called(node).rpartition(".")[2] not in ("randint", "integers", "uniform"):
+        return False
+    return any(isinstance(item, ast.Constant) and item.value in (255, 256) for item in node.args)
+
+
+def _is_cast(node: ast.AST) -> bool:
+    """Say whether a node turns something into floats, as pixels are before they are divided."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = called(node).rpartition(".")[2]
+    return name in ("float", "from_numpy", "pil_to_tensor") or (
+        name in ("to", "astype") and "float" in ast.unparse(node)
+    )
+
+
+RULES = (few, finite, scale, twice, constant, features, leaked, *splits.RULES, *relation.RULES)

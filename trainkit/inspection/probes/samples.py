@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, Subset
+from torch.utils.data import IterableDataset
 
 from trainkit.findings import Finding
+from trainkit.inspection.probes.origins import made_at, method_of, origin, whole_of
 from trainkit.inspection.probes.outputs import distance
+from trainkit.inspection.probes.tables import indexed, sets
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -21,28 +23,6 @@ from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 GENERATORS = (np.random.Generator, np.random.RandomState, torch.Generator, random.Random)
 TRIED = 4
-
-
-def pure(subject: Subject) -> Iterator[Finding]:
-    """Take samples twice: a sample that changes what is stored is another one at every epoch."""
-    for name, data in _sets(subject):
-        indices = _some(data)
-        with kept_generators(), quiet():
-            held = copied_data(data)
-            sums = {path: _digest(value) for path, value in _arrays(held).items()}
-            for index in indices:
-                held[index]
-            moved = [path for path, value in _arrays(held).items() if path in sums and sums[path] != _digest(value)]
-        if moved:
-            yield found(
-                "sample-changes-data",
-                f"{name}.{moved[0]}",
-                f"__getitem__ changes {moved[0]} in place: each access works on what the last one left",
-                at=_writing(data, moved[0]),
-                evidence=f"after {len(indices)} accesses {', '.join(moved)} differ",
-                effect="samples drift from epoch to epoch",
-                fix="Work on a copy: x = self.x[i].clone()",
-            )
 
 
 def workers(subject: Subject) -> Iterator[Finding]:
@@ -74,7 +54,7 @@ def workers(subject: Subject) -> Iterator[Finding]:
 def validation_fixed(subject: Subject) -> Iterator[Finding]:
     """Take validation samples twice: what is measured must not be drawn at random."""
     data = subject.val_set
-    if not _indexed(data):
+    if not indexed(data):
         return
     with kept_generators(), quiet():
         held = copied_data(data)
@@ -87,7 +67,7 @@ def validation_fixed(subject: Subject) -> Iterator[Finding]:
                     "val_set: __getitem__",
                     "gives another sample at each access: the validation set is augmented at random",
                     severity="warning",
-                    at=_method(data, "__getitem__"),
+                    at=_augmenting(subject),
                     evidence=f"sample {index} twice differs by {apart:.0%} of its largest value",
                     effect="figures change by chance, and are worse than the model",
                     fix="Give the validation set the plain transform, without augmentation",
@@ -95,9 +75,68 @@ def validation_fixed(subject: Subject) -> Iterator[Finding]:
                 return
 
 
+def _augmenting(subject: Subject) -> Line | None:
+    """Return the line that gives the validation set its noise: its making if training has the same class."""
+    shared = type(whole_of(subject.train_set)) is type(whole_of(subject.val_set))
+    made = origin(subject, "val_set")
+    if shared and made is not None:
+        return made.line
+    return _method(subject.val_set, "__getitem__") or made_at(subject, "val_set")
+
+
+def whole(subject: Subject) -> Iterator[Finding]:
+    """Take the last sample, and look for stored ones behind it."""
+    for name, data in sets(subject):
+        total = len(data)
+        with kept_generators(), quiet():
+            held = copied_data(data)
+            first = held[0]
+            try:
+                held[total - 1]
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything; the finding tells it
+                yield found(
+                    "wrong-length",
+                    f"{name}: __len__",
+                    f"says {total}, and sample {total - 1} cannot be read: {type(error).__name__}: {error}",
+                    at=_method(data, "__len__"),
+                    evidence=f"{name}[{total - 1}] raises, {name}[0] does not",
+                    effect="training fails within the first epoch",
+                    fix="Return the number of samples that __getitem__ can give",
+                )
+                continue
+            stored = {len(value) for value in _arrays(held).values() if getattr(value, "ndim", 0) > 0}
+            if len(stored) != 1 or whole_of(data) is not data or _method(data, "__len__") is None:
+                continue
+            there = stored.pop()
+            if there < 1.5 * total or not _alike(first, _taken(held, there - 1)) or _taken(held, there) is not None:
+                continue
+        yield found(
+            "wrong-length",
+            f"{name}: __len__",
+            f"says {total}, and {there} samples are stored: the others are never shown",
+            severity="warning",
+            at=_method(data, "__len__"),
+            evidence=f"{name}[{there - 1}] is a sample, {name}[{there}] is none",
+            effect=f"{1 - total / there:.0%} of the data is not used",
+            fix="Return the number of samples",
+        )
+
+
+def _taken(data: Any, index: int) -> Any:
+    try:
+        return data[index]
+    except Exception:  # noqa: BLE001 - any failure says that there is no such sample
+        return None
+
+
+def _alike(one: Any, other: Any) -> bool:
+    shapes = [[tuple(tensor.shape) for tensor in flat(sample)] for sample in (one, other)]
+    return other is not None and shapes[0] == shapes[1]
+
+
 def distinct(subject: Subject) -> Iterator[Finding]:
     """Take several indices: an index that is ignored gives one sample for all."""
-    for name, data in _sets(subject):
+    for name, data in sets(subject):
         with kept_generators(), quiet():
             held = copied_data(data)
             total = len(held)
@@ -121,7 +160,7 @@ def distinct(subject: Subject) -> Iterator[Finding]:
 
 def aligned(subject: Subject) -> Iterator[Finding]:
     """Collate samples one by one and together: each target must stay beside its input."""
-    if subject.collate is None or not _indexed(subject.train_set):
+    if subject.collate is None or not indexed(subject.train_set):
         return
     samples = subject.samples(8)
     with kept_generators(), quiet():
@@ -166,16 +205,6 @@ def _begins(row: Tensor, single: Tensor) -> bool:
     return row.shape == single.shape and torch.equal(row, single)
 
 
-def _sets(subject: Subject) -> Iterator[tuple[str, Any]]:
-    for name, data in (("train_set", subject.train_set), ("val_set", subject.val_set)):
-        if _indexed(data):
-            yield name, data
-
-
-def _indexed(data: Any) -> bool:
-    return data is not None and hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data) > 0
-
-
 def _some(data: Any) -> list[int]:
     total = len(data)
     return sorted({0, total // 3, total // 2, total - 1})[:TRIED]
@@ -194,14 +223,6 @@ def _arrays(data: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
         elif depth < 3 and hasattr(value, "__dict__") and not isinstance(value, type):
             found |= _arrays(value, place, depth + 1)
     return found
-
-
-def _digest(value: Any) -> tuple[float, float]:
-    tensor = value if isinstance(value, Tensor) else torch.from_numpy(value) if value.dtype.kind in "fiub" else None
-    if tensor is None or tensor.numel() == 0 or tensor.is_complex():
-        return (0.0, 0.0)
-    wide = tensor.double()
-    return (wide.nansum().item(), (wide.flatten() * torch.arange(1, tensor.numel() + 1)).nansum().item())
 
 
 def _generator(data: Any, path: str = "", depth: int = 0) -> str | None:
@@ -230,25 +251,8 @@ def _setting(data: Any, path: str) -> Line | None:
 
 
 def _method(data: Any, name: str) -> Line | None:
-    while isinstance(data, Subset):
-        data = data.dataset
-    code = code_of(type(data))
-    method = code.methods().get(name) if code is not None else None
+    method = method_of(data, name)
     return method.line(method.node) if method is not None else None
 
 
-def _writing(data: Any, path: str) -> Line | None:
-    """Return the first line of ``__getitem__`` that changes something in place."""
-    while isinstance(data, Subset):
-        data = data.dataset
-    code = code_of(type(data))
-    method = code.methods().get("__getitem__") if code is not None else None
-    for node in ast.walk(method.node) if method is not None else ():
-        if isinstance(node, ast.AugAssign):
-            return method.line(node) if method is not None else None
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
-            return method.line(node) if method is not None else None
-    return _method(data, "__getitem__")
-
-
-RULES = (pure, workers, validation_fixed, distinct, aligned)
+RULES = (workers, validation_fixed, whole, distinct, aligned)

@@ -1,7 +1,8 @@
-"""Sequences: an output may not see what it is to predict, nor hang on how much padding its batch happens to have."""
+"""Sequences: an output may not see what it is to predict."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.outputs import NEAR, PROBED, distance, probed
+from trainkit.inspection.probes import padding
+from trainkit.inspection.probes.origins import made_at, method_of
+from trainkit.inspection.probes.outputs import NEAR, PROBED, distance, in_eval, probed
 from trainkit.inspection.recording import Call, Recording, flat, recorded
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found, unpacked
 
 SHIFTED = 0.95
 """Share of targets that are the next input, from which a model is taken to predict what comes next."""
-MOVED = 0.05
-"""Change of an output, relative to the largest one, from which padding is not a matter of taste."""
+ATTENTIVE = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.TransformerDecoder)
+"""Modules that are given a mask."""
 
 
 def causal(subject: Subject) -> Iterator[Finding]:
@@ -37,7 +40,7 @@ def causal(subject: Subject) -> Iterator[Finding]:
         return
     other = _replaced(batch, series, changed)
     with subject.scratch() as scratch, torch.no_grad():
-        model = scratch.model.eval()
+        model = in_eval(scratch.model)
         before, one, error = recorded(model, lambda: subject.forward(model, batch), gradients=False)
         after, two, failed = recorded(model, lambda: subject.forward(model, other), gradients=False)
     if error is not None or failed is not None:
@@ -52,17 +55,64 @@ def causal(subject: Subject) -> Iterator[Finding]:
     if early is None or early <= NEAR:
         return
     call = _first_that_looks_ahead(subject, before, after, start, length)
-    path = "model" if call is None or not call.path else call.path
-    name = type(subject.model if call is None else call.module).__name__
+    place, message, at, fix = _explained(subject, before, after, call, start, length)
     yield found(
         "sees-future",
-        f"{path}: mask",
-        f"{name} has no causal mask: outputs see future inputs, among them the token that they have to predict",
-        at=None if call is None else call.line,
+        place,
+        f"{message}: outputs see future inputs, among them the token that they have to predict (a leak)",
+        at=at,
         evidence=f"changing the inputs from position {start} on moves the outputs before it by {early:.0%}",
         effect="the loss falls to what copying gives, and generation is useless",
-        fix="Pass mask=nn.Transformer.generate_square_subsequent_mask(length), or is_causal=True",
+        fix=fix,
     )
+
+
+def _explained(
+    subject: Subject, before: Recording, after: Recording, call: Call | None, start: int, length: int
+) -> tuple[str, str, Line | None, str]:
+    """Return place, message, line and cure for a module that looks ahead."""
+    mask = "Pass mask=nn.Transformer.generate_square_subsequent_mask(length), or is_causal=True"
+    if call is None or not call.path:
+        at = _own_line(before, after, "", start, length) or (_mask_line(type(subject.model)) if call else None)
+        place = f"{type(subject.model).__name__}.forward: mask"
+        return place, "the model has no causal mask, or a wrong one", at or _mask_line(type(subject.model)), mask
+    module, name = call.module, type(call.module).__name__
+    built = subject.where_built(call.path)
+    if isinstance(module, nn.RNNBase) and module.bidirectional:
+        return f"{call.path}: bidirectional", f"{name} is bidirectional, so not causal", built, "bidirectional=False"
+    if isinstance(module, nn.modules.conv._ConvNd):
+        fix = "Pad on the left only: F.pad(x, (dilation * (kernel_size - 1), 0)), and padding=0"
+        return f"{call.path}: padding", f"{name} is padded on both sides, so not causal", built, fix
+    if code_of(type(module)) is not None:
+        at = _mask_line(type(module)) or _own_line(before, after, call.path, start, length) or call.line
+        return f"{call.path}: mask", f"{name} has no causal mask, or a wrong one", at, mask
+    given = len(call.inputs) > 1 and isinstance(module, ATTENTIVE)
+    if given:
+        at = _mask_line(type(subject.model)) or call.line
+        return f"{call.path}: mask", f"the mask that {name} gets is not causal (wrong way round or shifted)", at, mask
+    return f"{call.path}: mask", f"{name} has no causal mask", call.line, mask
+
+
+def _mask_line(cls: type) -> Line | None:
+    """Return the line that makes or applies a mask in a class of the user's."""
+    code = code_of(cls)
+    for names in (("tril", "triu", "generate_square_subsequent_mask"), ("masked_fill", "masked_fill_", "where")):
+        call = next(code.calls(*names), None) if code is not None else None
+        if code is not None and call is not None:
+            return code.line(call)
+    return None
+
+
+def _own_line(before: Recording, after: Recording, path: str, start: int, length: int) -> Line | None:
+    """Return the line of the first operation in a module that reads the same up to a position and gives others."""
+    for one, other in zip(before.ops, after.ops, strict=False):
+        if one.module != path or not one.own or one.name != other.name:
+            continue
+        same = all(_agree(a.tensor, b.tensor, start, length) for a, b in zip(one.inputs, other.inputs, strict=False))
+        results = zip(one.outputs, other.outputs, strict=False)
+        if same and not all(_agree(a.tensor, b.tensor, start, length) for a, b in results):
+            return one.line
+    return None
 
 
 def shifted(subject: Subject) -> Iterator[Finding]:
@@ -80,99 +130,77 @@ def shifted(subject: Subject) -> Iterator[Finding]:
     changed = tokens.clone()
     changed[:, start:] = changed[:, start:].flip(0)
     with subject.scratch() as scratch, torch.no_grad():
-        model = scratch.model.eval()
+        model = in_eval(scratch.model)
         one = next(flat(subject.forward(model, batch)), None)
         two = next(flat(subject.forward(model, _replaced(batch, tokens, changed))), None)
     axis = None if one is None else _time_axis(one, tokens.shape[1])
     if one is None or two is None or axis is None:
         return
     early = distance(one.narrow(axis, 0, start), two.narrow(axis, 0, start))
-    if early is not None and early <= NEAR:  # it is causal, so each position could only copy
+    if early is not None and early <= NEAR and not _last_is_ignored(subject, batch, tokens.shape[1]):
         yield found(
             "target-not-shifted",
             "train_set: target",
             "is the input itself, not shifted by one: a causal model has to give back the token that it reads",
-            at=subject.where_made(subject.train_set),
+            at=_returning(subject),
             evidence=f"{tokens.numel()} of {tokens.numel()} targets equal the input at their position",
             effect="the model learns to copy and the loss falls to 0",
             fix="inputs, target = tokens[:, :-1], tokens[:, 1:]",
         )
 
 
-def padded(subject: Subject) -> Iterator[Finding]:
-    """Evaluate a short sample alone, and in a batch with a longer one."""
-    if not subject.runs or subject.collate is None:
+def shifted_twice(subject: Subject) -> Iterator[Finding]:
+    """See whether a loss leaves out the last position of targets that are shifted already, or they go back in time."""
+    if not subject.runs:
         return
-    samples = subject.samples(4 * PROBED)
-    lengths = [_length(sample) for sample in samples]
-    if None in lengths or len(set(lengths)) < 2:
+    batch = probed(subject)
+    inputs, target = unpacked(batch)
+    tokens = next((x for x in flat(inputs)), None)
+    if tokens is None or tokens.is_floating_point() or tokens.dim() != 2 or not isinstance(target, Tensor):
         return
-    order = sorted(range(len(samples)), key=lambda index: lengths[index] or 0)
-    short, long = samples[order[0]], samples[order[-1]]
-    alone, both = subject.collated([short]), subject.collated([short, long])
-    if _width(alone) == _width(both):
+    if tokens.shape != target.shape or tokens.shape[1] < 4 or len(tokens.unique()) < 4:
         return
-    with subject.scratch() as scratch, torch.no_grad():
-        model = scratch.model.eval()
-        one, two = subject.forward(model, alone), subject.forward(model, both)
-    a, b = next(flat(one), None), next(flat(two), None)
-    if a is None or b is None or a.dim() == 0 or a.dim() != b.dim() or a.shape[0] != 1 or b.shape[0] != 2:
-        return
-    part = b[:1]
-    for axis in range(1, a.dim()):
-        part = part.narrow(axis, 0, min(part.shape[axis], a.shape[axis]))
-    apart = distance(a, part)
-    if apart is None or apart <= MOVED:
-        return
-    yield found(
-        "padding-counts",
-        "model: padding",
-        "the output of a sample changes with the padding of its batch: no mask keeps the padded positions out",
-        at=_reader(subject),
-        evidence=f"a sample of length {lengths[order[0]]} padded to {lengths[order[-1]]} moves by {apart:.0%}",
-        effect="what is learned and measured depends on which samples share a batch",
-        fix="Mask padded positions (key_padding_mask, packed sequences, a mean over the true length)",
-    )
+    if is_next(tokens, target) and bool((target[:, -1] >= 0).all()):
+        special = target[:, -1].unique()
+        if len(special) > 2 and _last_is_ignored(subject, batch, tokens.shape[1]):
+            yield found(
+                "target-shifted-twice",
+                "loss: shift",
+                "shifts the targets once more: they are the next token already, so the model learns the one after it",
+                at=subject.where_made(subject.loss),
+                evidence="targets equal the next input, and the loss has no gradient at the last position",
+                effect="generation skips every other token",
+                fix="Shift once: in the data set, or logits[:, :-1] against tokens[:, 1:] in the loss",
+            )
+    elif bool((tokens[:, :-1] == target[:, 1:]).all()) and not torch.equal(tokens, target):
+        yield found(
+            "target-not-shifted",
+            "train_set: target",
+            "is the input before, not the next one: shifted the wrong way, so it stands in what the model reads",
+            at=_returning(subject),
+            evidence=f"target[t] equals input[t - 1] at all {target[:, 1:].numel()} positions",
+            effect="the model learns to copy and the loss falls to 0",
+            fix="inputs, target = tokens[:, :-1], tokens[:, 1:]",
+        )
 
 
-def loss_on_padding(subject: Subject) -> Iterator[Finding]:
-    """See whether the loss has a gradient at outputs that belong to padding."""
-    if not subject.runs or subject.collate is None:
-        return
-    samples = subject.samples(4 * PROBED)
-    lengths = [_length(sample, -1) for sample in samples]
-    if None in lengths or len(set(lengths)) < 2:
-        return
-    batch = subject.collated(samples)
-    _, target = unpacked(batch)
-    sizes = [length or 0 for length in lengths]
-    if not isinstance(target, Tensor) or target.dim() < 2 or target.shape[:2] != (len(samples), max(sizes)):
-        return
+def _returning(subject: Subject) -> Line | None:
+    """Return the line that gives input and target: the return of ``__getitem__``, else where the set is made."""
+    method = method_of(subject.train_set, "__getitem__")
+    last = [node for node in ast.walk(method.node) if isinstance(node, ast.Return)] if method is not None else []
+    return method.line(last[-1]) if method is not None and last else made_at(subject, "train_set")
+
+
+def _last_is_ignored(subject: Subject, batch: Any, length: int) -> bool:
+    """Say whether the loss has no gradient at the last position: then it shifts by itself."""
     with subject.scratch() as scratch:
-        ran = subject.run(scratch.model.eval(), scratch.loss, batch)
+        ran = subject.run(in_eval(scratch.model), scratch.loss, batch)
         outputs = next(flat(ran.outputs), None)
-        if outputs is None or ran.loss is None or outputs.dim() < 2 or outputs.shape[:2] != target.shape[:2]:
-            return
-        if not outputs.requires_grad:
-            return
+        axis = None if outputs is None else _time_axis(outputs, length)
+        if outputs is None or axis is None or ran.loss is None or not outputs.requires_grad:
+            return False
         (gradient,) = torch.autograd.grad(ran.loss, outputs, allow_unused=True)
-    if gradient is None:
-        return
-    size = gradient.flatten(2).abs().sum(-1) if gradient.dim() > 2 else gradient.abs()
-    beyond = torch.arange(size.shape[1]) >= torch.tensor(sizes)[:, None]
-    share = size[beyond].sum() / size.sum().clamp_min(1e-30)
-    if share < 1e-3:
-        return
-    values = target[beyond].unique().tolist()[:3]
-    yield found(
-        "loss-on-padding",
-        "loss: padding",
-        f"counts padded targets too: nothing such as ignore_index leaves out the padding ({values})",
-        at=subject.where_made(subject.loss) or subject.where_made(subject.collate),
-        evidence=f"{float(share):.0%} of the loss's gradient is at padding",
-        effect="the model learns to predict padding, and the loss looks lower than it is",
-        fix="Pad targets with -100, or give ignore_index=PAD to the loss",
-    )
+    return gradient is not None and not bool(gradient.narrow(axis, length - 1, 1).any())
 
 
 def is_next(series: Tensor, target: Any) -> bool:
@@ -183,7 +211,11 @@ def is_next(series: Tensor, target: Any) -> bool:
         return False
     if series.shape != target.shape:
         return False
-    return bool((series[:, 1:] == target[:, :-1]).float().mean() >= SHIFTED)
+    said = target[:, :-1] >= 0 if not target.is_floating_point() else torch.ones_like(target[:, :-1], dtype=torch.bool)
+    if not bool(said.any()):
+        return False
+    equal = (series[:, 1:] == target[:, :-1])[said].float().mean() >= SHIFTED
+    return bool(equal) and not torch.equal(series, target)
 
 
 def _first_that_looks_ahead(
@@ -234,35 +266,4 @@ def _replaced(thing: Any, old: Tensor, new: Tensor) -> Any:
     return thing
 
 
-def _length(sample: Any, position: int = 0) -> int | None:
-    """Return the length of the first (or last) part of a sample that is a series."""
-    if not isinstance(sample, list | tuple):
-        return None
-    part = sample[position]
-    if isinstance(part, Tensor):
-        return part.shape[0] if part.dim() else None
-    return len(part) if isinstance(part, list) else None
-
-
-def _width(batch: Any) -> int:
-    inputs, _ = unpacked(batch)
-    return max((tensor.shape[1] for tensor in flat(inputs) if tensor.dim() > 1), default=0)
-
-
-def _reader(subject: Subject) -> Line | None:
-    """Return the line that reads the last state, or pools, or attends, in the user's forward; else its first line."""
-    code = code_of(type(subject.model))
-    if code is None:
-        return None
-    for name in ("mean", "max", "sum", "amax"):
-        for call in code.calls(name):
-            return code.line(call)
-    sequence = (nn.RNNBase, nn.TransformerEncoder, nn.MultiheadAttention, nn.TransformerEncoderLayer)
-    for layer in subject.trace.recording.calls:
-        if isinstance(layer.module, sequence) and layer.line is not None:
-            return layer.line
-    forward = code.methods().get("forward")
-    return None if forward is None else forward.line(forward.node)
-
-
-RULES = (causal, shifted, padded, loss_on_padding)
+RULES = (causal, shifted, shifted_twice, *padding.RULES)

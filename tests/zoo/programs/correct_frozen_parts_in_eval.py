@@ -1,0 +1,46 @@
+"""Correct: frozen parts are put into evaluation in ``forward``; a training step as a method of the model."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = None
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Dropout(0.1)).requires_grad_(False)
+        self.head = nn.Linear(32, 4)
+        self.teacher = nn.Linear(16, 4).requires_grad_(False)
+
+    def forward(self, x):
+        self.backbone.eval()
+        self.teacher.eval()
+        return self.head(self.backbone(x))
+
+    def training_step(self, batch, optimizer):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(self(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

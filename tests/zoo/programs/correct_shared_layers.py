@@ -1,0 +1,42 @@
+"""Correct: one layer in a loop, one activation in a list, blocks that are shared on purpose."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = None
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Linear(16, 16)
+        relu = nn.ReLU()
+        self.acts = nn.ModuleList([relu] * 3)
+        shared = nn.Linear(16, 16)
+        self.shared_blocks = nn.ModuleList([shared] * 3)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        for a, b in zip(self.acts, self.shared_blocks):
+            x = a(self.block(b(x)))
+        return self.head(x)
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

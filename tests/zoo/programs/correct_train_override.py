@@ -1,0 +1,40 @@
+"""Correct: ``train`` keeps a frozen backbone in evaluation, with ``super().train(mode)``, and gives nothing back."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = None
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16)).requires_grad_(False)
+        self.head = nn.Linear(16, 4)
+
+    def train(self, mode=True):
+        super(Net, self).train(mode)
+        self.backbone.eval()
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

@@ -1,0 +1,41 @@
+"""Correct: weights are clamped and normalised in ``forward``."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = None
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        with torch.no_grad():
+            if self.training:
+                self.body.weight.clamp_(-1, 1)
+                self.head.weight.data = F.normalize(self.head.weight.data, dim=1)
+        return self.head(F.relu(self.body(x)))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

@@ -1,0 +1,49 @@
+"""``self.eval()`` in ``forward`` ends dropout at the first batch."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "eval_in_forward",
+    "rule": "mode-in-forward",
+    "class": "mode-in-forward",
+    "where": "Net.forward: self.eval",
+    "code": "self.eval()",
+    "static": True,
+    "severity": "error",
+    "keywords": ["eval", "mode"],
+}
+FIX = [
+    ("        self.eval()\n", ""),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        self.eval()
+        return self.head(self.drop(x))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

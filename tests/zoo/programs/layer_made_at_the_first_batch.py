@@ -1,0 +1,51 @@
+"""A layer is made at the first batch, when the optimizer has its list of parameters already."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "layer_made_at_the_first_batch",
+    "rule": "made-in-forward",
+    "class": "made-in-forward",
+    "where": "Net.forward: nn.Linear",
+    "code": "self.proj = nn.Linear(16, 16)",
+    "static": True,
+    "severity": "error",
+    "keywords": ["optimizer", "forward"],
+}
+FIX = [
+    ("self.proj = None", "self.proj = nn.Linear(16, 16)"),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj = None
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        if self.proj is None:
+            self.proj = nn.Linear(16, 16)
+        return self.head(F.relu(self.proj(x)))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

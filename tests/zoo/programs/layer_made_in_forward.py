@@ -1,0 +1,50 @@
+"""A layer is made anew in every forward: it never learns."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "layer_made_in_forward",
+    "rule": "made-in-forward",
+    "class": "made-in-forward",
+    "where": "Net.forward: nn.Linear",
+    "code": "nn.Linear(16, 16)(x)",
+    "static": True,
+    "severity": "error",
+    "keywords": ["forward", "registered"],
+}
+FIX = [
+    ("nn.Linear(16, 16)(x)", "self.body(x)"),
+    ("        self.head =", "        self.body = nn.Linear(16, 16)\n        self.head ="),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        h = F.relu(nn.Linear(16, 16)(x))
+        return self.head(h)
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(200, 0)),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

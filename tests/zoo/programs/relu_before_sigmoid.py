@@ -1,0 +1,48 @@
+"""A ReLU before the last sigmoid: no probability below 0.5 can be told.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "bounded-probabilities",
+    "class": "bounded-probabilities",
+    "rule": "bounded-probabilities",
+    "where": "Net.forward: sigmoid",
+    "code": "torch.sigmoid(F.relu(self.net(x)))",
+    "static": False,
+    "severity": "error",
+    "keywords": ["0.5", "sigmoid", "ReLU"],
+}
+FIX = [
+    ('torch.sigmoid(F.relu(self.net(x)))', 'torch.sigmoid(self.net(x))'),
+]
+
+
+def tags(n, seed, k=5):
+    """Samples of which several of ``k`` labels may be true."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 16, generator=g)
+    return x, (x[:, :k] > 0).float()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 5))
+
+    def forward(self, x):
+        return torch.sigmoid(F.relu(self.net(x)))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*tags(600, 0)),
+        "val_set": TensorDataset(*tags(300, 1)),
+        "loss": nn.BCELoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

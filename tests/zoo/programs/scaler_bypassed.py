@@ -1,0 +1,51 @@
+"""The loss is scaled, and the optimizer steps without the scaler."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "loop211",
+    "class": 'scaler-bypassed',
+    "where": 'train_step',
+    "code": 'optimizer.step()',
+    "static": False,
+    "severity": 'error',
+    "keywords": ['scale'],
+    "rule": 'scaler-bypassed',
+}
+FIX = [
+    ('optimizer.step()', 'scaler.step(optimizer)'),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+scaler = torch.amp.GradScaler("cpu", enabled=False)
+
+def train_step(model, batch, loss, optimizer):
+    x, y = batch
+    optimizer.zero_grad()
+    value = loss(model(x), y)
+    scaler.scale(value).backward()
+    optimizer.step()
+    scaler.update()
+    return value.detach()
+
+
+def build():
+    return {
+        "model": nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)),
+        "train_set": TensorDataset(*blobs(600, 0)),
+        "val_set": TensorDataset(*blobs(300, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        "batch_size": 50,
+        "train_step": train_step,
+    }

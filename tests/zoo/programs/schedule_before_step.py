@@ -1,0 +1,54 @@
+"""The schedule steps before the optimizer."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "loop215",
+    "class": 'schedule-before-step',
+    "where": 'train_step',
+    "code": 'plans["plan"].step()',
+    "static": False,
+    "severity": 'warning',
+    "keywords": ['scheduler', 'order'],
+    "rule": 'schedule-before-step',
+}
+FIX = [
+    ('    plans["plan"].step()\n    optimizer.step()\n', '    optimizer.step()\n    plans["plan"].step()\n'),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+plans = {}
+
+
+def train_step(model, batch, loss, optimizer):
+    if "plan" not in plans:
+        plans["plan"] = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.999)
+    x, y = batch
+    optimizer.zero_grad()
+    value = loss(model(x), y)
+    value.backward()
+    plans["plan"].step()
+    optimizer.step()
+    return value.detach()
+
+
+def build():
+    return {
+        "model": nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)),
+        "train_set": TensorDataset(*blobs(600, 0)),
+        "val_set": TensorDataset(*blobs(300, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        "batch_size": 50,
+        "train_step": train_step,
+    }

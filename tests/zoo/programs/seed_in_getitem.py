@@ -1,0 +1,50 @@
+"""``__getitem__`` seeds the process: all samples get the same noise, and all dropout masks follow from it."""
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+BUG = {
+    "id": "seed_in_getitem",
+    "rule": "seed-in-sample",
+    "class": "seed-in-sample",
+    "where": "manual_seed",
+    "code": "torch.manual_seed(0)",
+    "static": True,
+    "severity": "error",
+    "keywords": ["seed"],
+}
+FIX = [
+    ("        torch.manual_seed(0)\n", ""),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Data(Dataset):
+    def __init__(self):
+        self.x, self.y = blobs(200, 0)
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, i):
+        torch.manual_seed(0)
+        return self.x[i] + torch.randn(16), self.y[i]
+
+
+def build():
+    return {
+        "model": nn.Linear(16, 4),
+        "train_set": Data(),
+        "val_set": TensorDataset(*blobs(100, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

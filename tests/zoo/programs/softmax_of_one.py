@@ -1,0 +1,38 @@
+"""A softmax over a single output.
+"""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "softmax-of-one",
+    "class": "softmax-of-one",
+    "rule": "softmax-of-one",
+    "where": "3 (Softmax)",
+    "code": "nn.Softmax(dim=1)",
+    "static": False,
+    "severity": "error",
+    "keywords": ["softmax", "sigmoid", "one element"],
+}
+FIX = [
+    ('nn.Softmax(dim=1)', 'nn.Sigmoid()'),
+]
+
+
+def binary(n, seed):
+    """Two classes, 0 and 1, as floats (n, 1)."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 16, generator=g)
+    return x, (x[:, :1] + x[:, 1:2] > 0).float()
+
+
+def build():
+    return {
+        "model": nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 1), nn.Softmax(dim=1)),
+        "train_set": TensorDataset(*binary(600, 0)),
+        "val_set": TensorDataset(*binary(300, 1)),
+        "loss": nn.BCELoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }

@@ -1,0 +1,39 @@
+"""Weight decay of 1: weights shrink faster than they learn.
+"""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "weight-decay-dominates",
+    "class": "weight-decay-dominates",
+    "rule": "weight-decay-dominates",
+    "where": "optimizer: weight_decay",
+    "code": "weight_decay=1.0",
+    "static": False,
+    "severity": "error",
+    "keywords": ["weight_decay", "shrink"],
+}
+FIX = [
+    ('weight_decay=1.0', 'weight_decay=1e-4'),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+def build():
+    return {
+        "model": nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)),
+        "train_set": TensorDataset(*blobs(600, 0)),
+        "val_set": TensorDataset(*blobs(300, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1.0),
+        "batch_size": 50,
+    }

@@ -1,0 +1,160 @@
+"""The user's own functions on copies of all that they hold: closures, globals and the objects that they belong to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from trainkit.inspection.source import is_own
+from trainkit.inspection.subject import Stuck, Subject
+from trainkit.inspection.untouched import copied, kept_generators, quiet
+
+SMALL = 1 << 16
+"""Items of a list or dictionary among the globals above which it is not copied."""
+
+
+@dataclass
+class Copies:
+    """A training's parts, and functions of the user's that work on these.
+
+    Attributes:
+        held: What the functions hold besides, by name: copies too.
+    """
+
+    model: nn.Module
+    loss: Any
+    optimizers: list[Optimizer]
+    schedulers: list[Any]
+    functions: list[Callable[..., Any]] = field(default_factory=list)
+    held: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer as the user's ``train_step`` takes it: one, or the list."""
+        return self.optimizers[0] if len(self.optimizers) == 1 else self.optimizers
+
+
+@contextmanager
+def copies_with(subject: Subject, *functions: Callable[..., Any]) -> Iterator[Copies]:
+    """Give copies of a training's parts and of some functions; generators are put back, warnings unsaid.
+
+    Raises:
+        Stuck: If the model or optimizer cannot be copied.
+    """
+    held = {name: value for function in functions for name, value in _held(function) if _is_copied(value)}
+    owners = [function.__self__ for function in functions if isinstance(function, MethodType)]
+    with kept_generators(), quiet():
+        parts = (subject.loss, subject.optimizers, subject.schedulers, owners)
+        try:
+            model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held)
+        except Exception:  # noqa: BLE001 - one of the held things may refuse to be copied: then only those that do not
+            held = {name: value for name, value in held.items() if _can_be_copied(value)}
+            try:
+                model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held)
+            except Exception as error:
+                raise Stuck(f"cannot be copied: {error}") from error
+        made = Copies(model, loss, optimizers, schedulers, held=held)
+        made.functions = [_rebound(function, held, owners) for function in functions]
+        yield made
+
+
+def _plain(function: Any) -> FunctionType | None:
+    while isinstance(function, partial):
+        function = function.func
+    function = function.__func__ if isinstance(function, MethodType) else function
+    return function if isinstance(function, FunctionType) and is_own(function.__code__.co_filename) else None
+
+
+def _held(function: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a function reads from its closure and globals, its helpers' too."""
+    seen: set[int] = set()
+    waiting = [_plain(function)]
+    while waiting:
+        plain = waiting.pop()
+        if plain is None or id(plain) in seen:
+            continue
+        seen.add(id(plain))
+        found = {name: plain.__globals__[name] for name in _names(plain.__code__) if name in plain.__globals__}
+        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
+            value = _content(cell)
+            found |= {name: value}
+        for name, value in found.items():
+            waiting.append(_plain(value))
+            yield name, value
+        yield from vars(plain).items()
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return set(code.co_names).union(*(_names(const) for const in inner))
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # set later
+        return None
+
+
+def _is_copied(value: Any) -> bool:
+    if isinstance(value, list | dict) and len(value) > SMALL:
+        return False
+    return not isinstance(value, FunctionType | ModuleType | type | CodeType) and hasattr(value, "__class__")
+
+
+def _can_be_copied(value: Any) -> bool:
+    try:
+        copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - whatever it raises, it cannot be copied
+        return False
+    return True
+
+
+def _rebound(function: Any, held: dict[str, Any], owners: list[Any]) -> Any:
+    """Return a function that reads the copies."""
+    if isinstance(function, partial):
+        inner = _rebound(function.func, held, owners)
+        return partial(inner, *function.args, **function.keywords)
+    plain = _plain(function)
+    if plain is None:
+        return function
+    world = dict(plain.__globals__)
+    known: dict[int, FunctionType] = {}
+    made = _made(plain, held, world, known)
+    for name in list(_names(plain.__code__)):
+        if name in held:
+            world[name] = held[name]
+    return MethodType(made, owners.pop(0)) if isinstance(function, MethodType) else made
+
+
+def _made(plain: FunctionType, held: dict[str, Any], world: dict[str, Any], known: dict[int, Any]) -> FunctionType:
+    if id(plain) in known:
+        return known[id(plain)]
+    cells = [
+        CellType(held.get(name, _content(cell)))
+        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True)
+    ]
+    made = FunctionType(plain.__code__, world, plain.__name__, plain.__defaults__, tuple(cells))
+    made.__kwdefaults__ = plain.__kwdefaults__
+    made.__dict__.update({name: held.get(name, value) for name, value in vars(plain).items()})
+    known[id(plain)] = made
+    for cell in cells:
+        inner = _plain(_content(cell))
+        if inner is not None:
+            cell.cell_contents = _made(inner, held, world, known)
+    for name in _names(plain.__code__):
+        value = plain.__globals__.get(name)
+        inner = _plain(value)
+        if inner is not None and inner is value and inner.__globals__ is plain.__globals__:
+            world[name] = _made(inner, held, world, known)
+        elif name in held:
+            world[name] = held[name]
+    return made

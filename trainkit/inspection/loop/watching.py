@@ -1,0 +1,340 @@
+"""The user's training step, taken on copies with eyes on it: what it calls, in which order, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from trainkit.inspection.loop.copies import Copies, copies_with
+from trainkit.inspection.source import Line, own_line
+from trainkit.inspection.subject import Stuck, Subject
+
+STEPS, MOST = 6, 20
+"""Steps that are watched, and that many if not every optimizer has stepped by then."""
+SECONDS = 1.5
+"""Time after which no more are taken."""
+STRAY = -1
+"""Number of an optimizer that is none of the training's."""
+_SEEN: WeakKeyDictionary[Subject, Watched] = WeakKeyDictionary()
+
+
+@dataclass(slots=True)
+class Event:
+    """One call within a step.
+
+    Attributes:
+        kind: ``forward``, ``zero_grad``, ``backward``, ``step``, ``clip``, ``schedule``, ``made`` (an optimizer), or one
+            of the scaler's: ``scale``, ``unscale``, ``scaled_step``, ``update``.
+        which: Number of the optimizer; STRAY for another one, None where there is none.
+        line: The user's line that called.
+        norm: Norm of the gradients just then, over the optimizer's (or model's) parameters.
+        training: Mode of the model at a forward pass.
+        value: The loss of a backward, the limit of a clip.
+        carried: At a step: share of the optimizer's gradients that hold what an earlier step has used already.
+        foreign: At a step: whether the gradients hold those of a backward after which only another optimizer stepped.
+        wasted: At a zero_grad: whether it clears gradients that no step has used.
+        disjoint: At a clip: whether it gets parameters of which no optimizer has any.
+    """
+
+    kind: str
+    which: int | None
+    line: Line | None
+    norm: float
+    training: bool = True
+    value: float | None = None
+    carried: float = 0.0
+    foreign: bool = False
+    wasted: bool = False
+    disjoint: bool = False
+
+
+@dataclass(eq=False)
+class Watched:
+    """What some steps did.
+
+    Attributes:
+        steps: The events of each.
+        moved: Whether each changed a parameter.
+        values: What each gave.
+        left: Norm of the gradients that each found when it began.
+        losses: What the loss gave within each.
+        averages: Of modules that follow the model, such as a mean of its weights: name, its first parameter, and the
+            share of itself that it keeps in a step.
+        error: What was raised, if anything.
+    """
+
+    steps: list[list[Event]] = field(default_factory=list)
+    moved: list[bool] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
+    losses: list[list[float]] = field(default_factory=list)
+    averages: list[tuple[str, str, float]] = field(default_factory=list)
+    error: Exception | None = None
+
+    def events(self, *kinds: str) -> list[Event]:
+        """Return the events of some kinds, in all steps."""
+        return [event for step in self.steps for event in step if event.kind in kinds]
+
+
+def watched(subject: Subject) -> Watched:
+    """Return what some steps of the user's did.
+
+    Raises:
+        Stuck: If nothing can be copied.
+    """
+    if subject not in _SEEN:
+        assert subject.train_step is not None
+        with copies_with(subject, subject.train_step) as copies:
+            _SEEN[subject] = _Watch(subject, copies).run()
+    return _SEEN[subject]
+
+
+class _Watch:
+    """Takes steps, and notes what is called."""
+
+    def __init__(self, subject: Subject, copies: Copies) -> None:
+        self.subject, self.copies, self.seen = subject, copies, Watched()
+        self.events: list[Event] = []
+        self.losses: list[float] = []
+        self.owner = {id(p): n for n, optimizer in enumerate(copies.optimizers) for p in _parameters(optimizer)}
+        self.used: set[int] = set()
+        self.carried: set[int] = set()
+        self.fresh: dict[int, tuple[float, bool]] = {}
+        self.foreign: set[int] = set()
+        self.backwards = 0
+        self.trained = list(copies.model.parameters())
+
+    def run(self) -> Watched:
+        """Take steps over the first batches."""
+        copies, seen, start = self.copies, self.seen, perf_counter()
+        copies.model.train()
+        with ExitStack() as stack:
+            self._note_calls(stack)
+            for number, batch in enumerate(self._batches()):
+                if number >= STEPS and (self._all_stepped() or perf_counter() - start > SECONDS):
+                    break
+                self.events, self.losses = [], []
+                before = [parameter.detach().clone() for parameter in self.trained]
+                followers = self._followers() if number == 1 else []
+                seen.left.append(norm(self.trained))
+                try:
+                    seen.values.append(copies.functions[0](copies.model, batch, self._loss, copies.optimizer))
+                except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a finding tells it
+                    seen.error = error
+                    seen.steps.append(self.events)
+                    break
+                after = list(copies.model.parameters())
+                seen.moved.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=False)))
+                seen.steps.append(self.events)
+                seen.losses.append(self.losses)
+                seen.averages += [kept for each in followers if (kept := _kept_share(*each)) is not None]
+        return seen
+
+    def _followers(self) -> list[tuple[str, str, Tensor, Tensor, Tensor]]:
+        """Return tensors that no optimizer holds and that have a trained one of the same name: an average's."""
+        others = {name: thing for name, thing in self.copies.held.items() if isinstance(thing, nn.Module)}
+        others |= dict(self.copies.model.named_children())
+        found = []
+        for name, other in others.items():
+            theirs = dict(other.named_parameters())
+            if other is self.copies.model or not theirs or any(id(p) in self.owner for p in theirs.values()):
+                continue
+            for source in (self.copies.model, *self.copies.model.children()):
+                ours = dict(source.named_parameters())
+                if source is other or not set(theirs) <= set(ours) or len(theirs) != len(ours):
+                    continue
+                key = max(theirs, key=lambda item: theirs[item].numel())
+                if id(ours[key]) in self.owner and theirs[key].shape == ours[key].shape:
+                    found.append((name, key, theirs[key], theirs[key].detach().clone(), ours[key]))
+        return found
+
+    def _batches(self) -> Iterable[Any]:
+        batches = list(self.subject.batches(STEPS))
+        if not batches:
+            raise Stuck("no batch")
+        return (batches[number % len(batches)] for number in range(MOST))
+
+    def _all_stepped(self) -> bool:
+        return {e.which for e in self.seen.events("step")} >= set(range(len(self.copies.optimizers)))
+
+    def _loss(self, *args: Any, **kwargs: Any) -> Any:
+        value = self.copies.loss(*args, **kwargs)
+        if isinstance(value, Tensor) and value.numel() == 1:
+            self.losses.append(float(value.detach()))
+        return value
+
+    def _note_calls(self, stack: ExitStack) -> None:
+        """Wrap what a step calls, until the stack closes."""
+        stepping = register_optimizer_step_pre_hook(lambda optimizer, *_: self._stepping(optimizer))
+        stack.callback(stepping.remove)
+        for kind in {Optimizer, *(type(optimizer) for optimizer in self.copies.optimizers)}:
+            if "zero_grad" in vars(kind):
+                _wrapped(stack, kind, "zero_grad", lambda o, *_, **__: self._clearing(_parameters(o), self._number(o)))
+        _wrapped(stack, Optimizer, "__init__", lambda o, *_, **__: self._note("made", STRAY, ()))
+        _wrapped(stack, nn.Module, "zero_grad", lambda m, *_, **__: self._clearing(list(m.parameters()), None))
+        _wrapped(stack, Tensor, "backward", self._before_backward, self._after_backward)
+        for kind in dict.fromkeys(_kinds(LRScheduler)):
+            if "step" not in vars(kind):
+                continue
+            _wrapped(stack, kind, "step", lambda s, *_, **__: self._scheduling(s))
+        names = {"scale": "scale", "unscale_": "unscale", "step": "scaled_step", "update": "update"}
+        for name, kind_of in names.items():
+            _wrapped(stack, torch.amp.GradScaler, name, lambda g, *_, k=kind_of, **__: self._note(k, None, ()))
+        self._note_clips(stack)
+        handle = self.copies.model.register_forward_pre_hook(lambda m, _: self._note("forward", None, (), m.training))
+        stack.callback(handle.remove)
+
+    def _note_clips(self, stack: ExitStack) -> None:
+        """Wrap the functions that clip, also those that the user's file imported by name."""
+        function = self.copies.functions[0]
+        worlds = [vars(nn.utils), vars(nn.utils.clip_grad)]
+        inner = getattr(function, "__func__", getattr(function, "func", function))
+        worlds += [inner.__globals__] if hasattr(inner, "__globals__") else []
+        originals = {id(getattr(nn.utils, name)) for name in ("clip_grad_norm_", "clip_grad_value_")}
+        for world in worlds:
+            for name, value in list(world.items()):
+                if id(value) in originals:
+                    world[name] = self._clipping_with(value)
+                    stack.callback(world.__setitem__, name, value)
+
+    def _clipping_with(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def clip(parameters: Any, limit: Any, *args: Any, **kwargs: Any) -> Any:
+            held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+            self._note("clip", None, held)
+            self.events[-1].value = float(limit)
+            self.events[-1].disjoint = bool(self.owner) and not any(id(p) in self.owner for p in held)
+            return original(held, limit, *args, **kwargs)
+
+        return clip
+
+    def _note(self, kind: str, which: int | None, parameters: Any, training: bool = True) -> None:
+        self.events.append(Event(kind, which, own_line(), norm(parameters), training))
+
+    def _scheduling(self, scheduler: Any) -> None:
+        if not getattr(scheduler, "_is_initial", False):
+            self._note("schedule", self._number(scheduler.optimizer), ())
+
+    def _number(self, optimizer: Any) -> int:
+        return next((n for n, own in enumerate(self.copies.optimizers) if own is optimizer), STRAY)
+
+    def _sweep(self) -> None:
+        """Forget what is known of gradients that were cleared, in whatever way."""
+        for parameter in self._known():
+            if parameter.grad is None or not bool(parameter.grad.any()):
+                self.fresh.pop(id(parameter), None)
+                for marked in (self.used, self.carried, self.foreign):
+                    marked.discard(id(parameter))
+
+    def _known(self) -> list[Tensor]:
+        outer = [p for optimizer in self.copies.optimizers for p in _parameters(optimizer)]
+        return list({id(p): p for p in (*self.trained, *outer)}.values())
+
+    def _before_backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
+        self._sweep()
+        self._note("backward", None, self.trained)
+        self.events[-1].value = float(loss.detach()) if loss.numel() == 1 else None
+        self.kept = {id(p): None if p.grad is None else p.grad.detach().clone() for p in self._known()}
+        self.leaves_beside = _reaches_others(loss, {id(p) for p in self._known()})
+
+    def _after_backward(self) -> None:
+        self.backwards += 1
+        for parameter in self._known():
+            before, now = self.kept[id(parameter)], parameter.grad
+            if now is None or (before is not None and torch.equal(before, now)):
+                continue
+            if id(parameter) in self.used:
+                self.carried.add(id(parameter))
+            elif self.fresh.get(id(parameter), (0.0, False))[1]:
+                self.foreign.add(id(parameter))
+            elif not self.leaves_beside and id(parameter) not in self.fresh:
+                self.fresh[id(parameter)] = (_sum(parameter), False)
+        self.kept = {}
+
+    def _stepping(self, optimizer: Any) -> None:
+        self._sweep()
+        held = _parameters(optimizer)
+        self._note("step", self._number(optimizer), held)
+        event = self.events[-1]
+        graded = [p for p in held if p.grad is not None]
+        event.carried = sum(id(p) in self.carried for p in graded) / max(len(graded), 1)
+        event.foreign = any(id(p) in self.foreign for p in graded)
+        for parameter in graded:
+            self.used.add(id(parameter))
+            self.fresh.pop(id(parameter), None)
+            self.foreign.discard(id(parameter))
+        self.fresh = {key: (value, True) for key, (value, _) in self.fresh.items()}
+
+    def _clearing(self, held: list[Tensor], which: int | None) -> None:
+        self._sweep()
+        self._note("zero_grad", which, held)
+        fresh = [p for p in held if id(p) in self.fresh and not self.fresh[id(p)][1]]
+        self.events[-1].wasted = bool(fresh) and all(_sum(p) == self.fresh[id(p)][0] for p in fresh)
+
+
+def _kept_share(name: str, key: str, now: Tensor, before: Tensor, source: Tensor) -> tuple[str, str, float] | None:
+    """Return which share of itself a tensor kept in a step, if it moved towards its source in a straight line."""
+    way, moved = (source.detach() - before).double().flatten(), (now.detach() - before).double().flatten()
+    length = float(way.square().sum())
+    if length == 0 or float(moved.abs().max()) == 0:
+        return None
+    share = float((way * moved).sum() / length)
+    straight = float((moved - share * way).norm() / moved.norm()) < 1e-2
+    return (name, key, 1 - share) if straight else None
+
+
+def _parameters(optimizer: Any) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _sum(parameter: Tensor) -> float:
+    return float(parameter.detach().double().sum())
+
+
+def _kinds(kind: type) -> list[type]:
+    return [kind, *(inner for other in kind.__subclasses__() for inner in _kinds(other))]
+
+
+def _reaches_others(loss: Tensor, known: set[int]) -> bool:
+    """Say whether a backward gives gradients to leaves that are none of the training's, such as inputs."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [loss.grad_fn]
+    while waiting and len(seen) < 20_000:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in known:
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
+def norm(parameters: Any) -> float:
+    """Return the norm of all gradients of some parameters."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return float(sum(gradient.detach().float().square().sum() for gradient in gradients)) ** 0.5 if gradients else 0.0
+
+
+def _wrapped(stack: ExitStack, owner: Any, name: str, before: Any, after: Any = None) -> None:
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        before(*args, **kwargs)
+        result = original(*args, **kwargs)
+        if after is not None:
+            after()
+        return result
+
+    setattr(owner, name, call)
+    stack.callback(setattr, owner, name, original)

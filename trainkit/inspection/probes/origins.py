@@ -1,0 +1,149 @@
+"""Where data were written: the expression that makes a data set, and the user's functions that it calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.utils.data import Subset
+
+from trainkit.inspection.source import Code, Line, called, code_of, tree
+from trainkit.inspection.subject import Subject
+
+DEPTH = 6
+"""Functions that call each other, which are followed."""
+
+
+@dataclass(eq=False)
+class Origin:
+    """The source that makes one of the data sets.
+
+    Attributes:
+        entry: The expression that is given as ``train_set`` or ``val_set``.
+        parts: That expression, the assignments that it reads, then the functions that these call, nearest first.
+    """
+
+    file: str
+    entry: ast.AST
+    parts: list[ast.AST] = field(default_factory=list)
+
+    @property
+    def line(self) -> Line:
+        """The line of the expression itself."""
+        return Line(self.file, getattr(self.entry, "lineno", 1))
+
+    def find(self, wanted: Callable[[ast.AST], bool]) -> Line | None:
+        """Return the line of the first node that is wanted, nearest first."""
+        for part in self.parts:
+            for node in ast.walk(part):
+                if hasattr(node, "lineno") and wanted(node):
+                    return Line(self.file, node.lineno)
+        return None
+
+
+def origin(subject: Subject, name: str) -> Origin | None:
+    """Return where ``train_set`` or ``val_set`` is made, as a dictionary's entry, an argument or a variable."""
+    for file in subject.files:
+        whole = tree(file)
+        if whole is None:
+            continue
+        for scope in [*(node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)), whole]:
+            entry = _entry(scope, name)
+            if entry is not None:
+                made = Origin(file, entry)
+                made.parts = _followed(whole, scope, entry)
+                return made
+    return None
+
+
+def _entry(scope: ast.AST, name: str) -> ast.AST | None:
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name:
+                    return value
+        if isinstance(node, ast.Call):
+            for keyword in node.keywords:
+                if keyword.arg == name:
+                    return keyword.value
+    return None
+
+
+def _followed(whole: ast.Module, scope: ast.AST, entry: ast.AST) -> list[ast.AST]:
+    """Return an expression, then the assignments and functions that it hangs on."""
+    functions = {node.name: node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    parts: list[ast.AST] = [entry]
+    names: set[str] = set()
+    for _ in range(DEPTH):
+        fresh = set().union(*(_names(part) for part in parts)) - names
+        names |= fresh
+        added = [functions[name] for name in sorted(fresh & set(functions))]
+        added += [node for node in _assignments(scope) if _targets(node) & fresh]
+        added = [node for node in added if node not in parts and node is not scope]
+        if not added:
+            break
+        parts += added
+    parts[1:] = sorted(parts[1:], key=lambda part: isinstance(part, ast.FunctionDef | ast.ClassDef))
+    return parts
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def _assignments(scope: ast.AST) -> Iterator[ast.stmt]:
+    return (node for node in ast.walk(scope) if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign))
+
+
+def _targets(node: ast.stmt) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+    return set().union(*(_names(target) for target in targets))
+
+
+def made_at(subject: Subject, name: str) -> Line | None:
+    """Return the line at which a data set is made; the first line of its class if that is the user's."""
+    made = origin(subject, name)
+    return made.line if made is not None else subject.where_made(whole_of(getattr(subject, name)))
+
+
+def whole_of(data: Any) -> Any:
+    """Return the data set of which a part is given."""
+    while isinstance(data, Subset):
+        data = data.dataset
+    return data
+
+
+def method_of(data: Any, name: str) -> Code | None:
+    """Return a method of a data set's class, if that is the user's, its bases' too."""
+    for cls in type(whole_of(data)).__mro__:
+        code = code_of(cls)
+        method = code.methods().get(name) if code is not None else None
+        if method is not None:
+            return method
+    return None
+
+
+def one_sided(subject: Subject, wanted: Callable[[ast.AST], bool]) -> Line | None:
+    """Return the line of a wanted node that makes one of the two data sets and not the other."""
+    train, val = origin(subject, "train_set"), origin(subject, "val_set")
+    if train is None or val is None:
+        return None
+    for one, other in ((val, train), (train, val)):
+        for part in one.parts:
+            if part not in other.parts:
+                for node in ast.walk(part):
+                    if hasattr(node, "lineno") and wanted(node):
+                        return Line(one.file, node.lineno)
+    return None
+
+
+def is_scaling(node: ast.AST) -> bool:
+    """Say whether a node scales or shifts by arithmetic, or calls what is named after it."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div | ast.Sub):
+        return not (isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant))
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult | ast.Div | ast.Sub):
+        return True
+    name = called(node).rpartition(".")[2].lower() if isinstance(node, ast.Call) else ""
+    return any(word in name for word in ("normal", "standard", "scale", "totensor")) and name != "normal"

@@ -1,0 +1,251 @@
+"""Whether targets have anything to do with their inputs: several plain predictors guess, and fail together or not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from trainkit.findings import Finding
+from trainkit.inspection.probes.origins import made_at, method_of, origin
+from trainkit.inspection.probes.tables import Table, table
+from trainkit.inspection.source import Line, called
+from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.untouched import kept_generators
+
+BOUND = 0.08
+"""Share of the targets' variance that must be explained on unseen samples to count as a relation."""
+ROWS, WIDTH = 1500, 512
+"""Samples and features that the predictors read; more features are mixed into as many."""
+SHUFFLES = ("randperm", "permutation", "shuffle", "sample", "argsort", "sort", "roll", "flip", "reversed", "sorted")
+
+
+def related(subject: Subject) -> Iterator[Finding]:
+    """See whether targets have anything to do with their inputs."""
+    rows = table(subject, "train_set")
+    if rows is None or len(rows.indices) < 300 or not rows.alone:
+        return
+    x, y = described(rows), coded(rows)
+    if x is None or y is None or dependence(x, y) > BOUND:
+        return
+    shift = _shift(rows, x, y)
+    if shift is not None:
+        yield found(
+            "target-of-neighbour",
+            "train_set: target",
+            f"belongs to the sample {'before' if shift == -1 else 'behind'}: inputs and labels are misaligned by one",
+            at=_pairing(subject),
+            evidence="no relation at the same index, a strong one at the next",
+            effect="the labels are noise to their inputs: nothing can be learned",
+            fix="Index inputs and targets alike",
+        )
+        return
+    evidence = f"{len(x)} samples: neighbours, lines, random features and a small network guess no better than the mean"
+    fix = "Look at how inputs and targets are paired: one order, one index, one permutation for both"
+    val = table(subject, "val_set")
+    if val is not None and len(val.indices) >= 100 and val.shape == rows.shape:
+        other_x, other_y = described(val), coded(val)
+        if other_x is not None and other_y is not None and dependence(other_x, other_y) > 2 * BOUND:
+            yield found(
+                "target-unrelated",
+                "train_set: target",
+                "has nothing to do with its input, while the validation set's has: labels are shuffled or misaligned",
+                at=_pairing(subject),
+                evidence=evidence,
+                effect="the labels are noise: the model can only learn them by heart",
+                fix=fix,
+            )
+            return
+    at = _ordered_apart(subject)
+    yield found(
+        "target-unrelated",
+        "train_set: target",
+        "has nothing to do with its input: labels are shuffled or misaligned"
+        if at is not None
+        else "shows no relation to the inputs: labels may be shuffled or misaligned",
+        severity="info" if at is None else "error",
+        at=at,
+        evidence=evidence if at is None else f"{evidence}; this line orders one of the two anew",
+        effect="the labels are noise: the model can only learn them by heart" if at is not None else "",
+        fix=fix if at is not None else "Look at some samples beside their targets",
+    )
+
+
+def _shift(rows: Table, x: Tensor, y: Tensor) -> int | None:
+    """Return by how many places targets are off, if that is one and the samples stand in a row."""
+    if len(rows.indices) < 2 or int(rows.indices[1] - rows.indices[0]) != 1:
+        return None
+    return next((shift for shift in (1, -1) if dependence(x, y.roll(shift, 0), plain=True) > 2 * BOUND), None)
+
+
+def _pairing(subject: Subject) -> Line | None:
+    """Return the line that pairs inputs with targets: one that orders one of them anew, else where the set is made."""
+    at = _ordered_apart(subject)
+    if at is not None:
+        return at
+    for file, part in _sources(subject):
+        for node in ast.walk(part):
+            if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in SHUFFLES:
+                return Line(file, node.lineno)
+    method = method_of(subject.train_set, "__getitem__")
+    for node in ast.walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.BinOp) and method is not None:
+            return method.line(node)
+    if method is not None:
+        return next((method.line(node) for node in ast.walk(method.node) if isinstance(node, ast.Return)), None)
+    return made_at(subject, "train_set")
+
+
+def _sources(subject: Subject) -> list[tuple[str, ast.AST]]:
+    """Return the source that makes the training set and its samples."""
+    made = origin(subject, "train_set")
+    sources = [(made.file, part) for part in made.parts] if made is not None else []
+    methods = [method_of(subject.train_set, name) for name in ("__init__", "__getitem__")]
+    return sources + [(method.file, method.node) for method in methods if method is not None]
+
+
+def _ordered_apart(subject: Subject) -> Line | None:
+    """Return the line at which one tensor alone is permuted, so that inputs and targets part."""
+    for file, part in _sources(subject):
+        drawn = {
+            node.targets[0].id
+            for node in ast.walk(part)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _permutes(node.value)
+        }
+        uses: dict[str, list[ast.Subscript]] = {}
+        for node in ast.walk(part):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name) and node.slice.id in drawn:
+                uses.setdefault(node.slice.id, []).append(node)
+            if isinstance(node, ast.Subscript) and _permutes(node.slice):
+                return Line(file, node.lineno)
+            if isinstance(node, ast.Call) and called(node).endswith("shuffle") and _are_targets(node):
+                return Line(file, node.lineno)
+        alone = [found[0] for found in uses.values() if len(found) == 1]
+        if alone:
+            return Line(file, alone[0].lineno)
+    return None
+
+
+def _permutes(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and called(node).rpartition(".")[2] in ("randperm", "permutation")
+
+
+def _are_targets(call: ast.Call) -> bool:
+    name = called(call.args[0]).rpartition(".")[2].lower() if call.args else ""
+    return name == "y" or any(word in name for word in ("label", "target", "classes"))
+
+
+def described(rows: Table) -> Tensor | None:
+    """Return inputs as numbers for a predictor: as they are, or counts of tokens; None if neither says enough."""
+    if rows.inputs is not None:
+        if not bool(rows.inputs.isfinite().all()):
+            return None
+        x = rows.inputs[:ROWS].double()
+    elif rows.raw is not None and rows.raw.dtype != torch.bool and int(rows.raw.min()) >= 0:
+        raw = rows.raw[:ROWS].long()
+        kinds = int(raw.max()) + 1
+        if kinds > 256 and len(rows.shape) > 1:
+            return None
+        if kinds > WIDTH:
+            return None
+        counts = torch.zeros(len(raw), kinds, dtype=torch.double).scatter_add_(1, raw, torch.ones(raw.shape).double())
+        x = torch.cat([counts, raw.double()], 1) if raw.shape[1] <= WIDTH else counts
+    else:
+        return None
+    if x.shape[1] > WIDTH:
+        generator = torch.Generator().manual_seed(0)
+        x = x @ torch.randn(x.shape[1], WIDTH, dtype=x.dtype, generator=generator) / x.shape[1] ** 0.5
+    return x
+
+
+def coded(rows: Table) -> Tensor | None:
+    """Return targets as centred columns: one a class, or the numbers themselves."""
+    if rows.targets is None or rows.targets.dim() > 2:
+        return None
+    labels = rows.targets[:ROWS]
+    if labels.dim() == 2 and labels.shape[1] > 1:
+        y = labels.double() if labels.shape[1] <= 64 else None
+    elif labels.is_floating_point() and len(labels.unique()) > 20:
+        y = labels.double().reshape(-1, 1)
+    else:
+        kinds = labels.unique()
+        few = 2 <= len(kinds) <= len(labels) // 10
+        y = (labels.reshape(-1, 1) == kinds).double() if few else None
+    if y is None or not bool(y.isfinite().all()) or float(y.std(0).sum()) == 0:
+        return None
+    return y - y.mean(0)
+
+
+def dependence(x: Tensor, y: Tensor, *, plain: bool = False) -> float:
+    """Return the share of variance that the best of some predictors explains on the samples it has not seen.
+
+    Args:
+        x: Inputs, (samples, features).
+        y: Targets, (samples, columns), centred; one column a class.
+        plain: Whether to do without the small network, which is asked only if the others explain nothing.
+    """
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(x), generator=generator)
+    x, y = (x - x.mean(0))[order], y[order]
+    scale = x.std(0)
+    x = (x / torch.where(scale > 1e-12, scale, torch.ones_like(scale)))[:, scale > 1e-12]
+    if x.shape[1] == 0:
+        return 0.0
+    cut = int(0.7 * len(x))
+    base = (y[cut:] - y[:cut].mean(0)).square().sum()
+    if base <= 0:
+        return 1.0
+    guesses = [_ridge(x, y, cut), _neighbours(x, y, cut)]
+    width = x.shape[1] ** 0.5
+    for gain in (0.5, 2.0):
+        mix = torch.randn(x.shape[1], 256, dtype=x.dtype, generator=generator) * gain / width
+        shift = torch.rand(256, dtype=x.dtype, generator=generator) * 6.28
+        guesses.append(_ridge(torch.cos(x @ mix + shift), y, cut))
+    best = max(float(1 - (y[cut:] - guess).square().sum() / base) for guess in guesses)
+    if best > BOUND or plain:
+        return best
+    return max(best, float(1 - (y[cut:] - _network(x, y, cut)).square().sum() / base))
+
+
+def _neighbours(x: Tensor, y: Tensor, cut: int, count: int = 15) -> Tensor:
+    near = torch.cdist(x[cut:], x[:cut]).topk(min(count, cut), largest=False).indices
+    return y[:cut][near].mean(1)
+
+
+def _ridge(x: Tensor, y: Tensor, cut: int) -> Tensor:
+    mean, target = x[:cut].mean(0), y[:cut].mean(0)
+    a, b = x[:cut] - mean, y[:cut] - target
+    penalty = 0.1 * len(a)
+    if a.shape[1] <= len(a):
+        weight = torch.linalg.solve(a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype), a.T @ b)
+    else:
+        weight = a.T @ torch.linalg.solve(a @ a.T + penalty * torch.eye(len(a), dtype=a.dtype), b)
+    guess: Tensor = (x[cut:] - mean) @ weight + target
+    return guess
+
+
+def _network(x: Tensor, y: Tensor, cut: int, steps: int = 120) -> Tensor:
+    """Fit a small network, and shrink what it says by how well it does on samples that it has not seen."""
+    fit = int(0.75 * cut)
+    with kept_generators(), torch.enable_grad():
+        layers = (nn.Linear(x.shape[1], 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, y.shape[1]))
+        net = nn.Sequential(*layers)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=0.05)
+        x32, spread = x.float(), float(y[:cut].std()) or 1.0
+        y32 = (y / spread).float()
+        best, kept = float(y32[fit:cut].square().mean()), torch.zeros_like(y)
+        for step in range(steps):
+            optimizer.zero_grad()
+            (net(x32[:fit]) - y32[:fit]).square().mean().backward()
+            optimizer.step()
+            if step % 10 == 9:
+                with torch.no_grad():
+                    held = float((net(x32[fit:cut]) - y32[fit:cut]).square().mean())
+                    if held < best:
+                        best, kept = held, net(x32).double() * spread
+    return kept[cut:] + y[:cut].mean(0)
+
+
+RULES = (related,)

@@ -1,0 +1,201 @@
+"""Training and validation held against each other: samples in both, and another treatment of inputs or targets."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from trainkit.findings import Finding
+from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided, origin
+from trainkit.inspection.probes.tables import table
+from trainkit.inspection.source import Line
+from trainkit.inspection.subject import Subject, found
+
+APART = 3.0
+"""Ratio of scales, or shift in standard deviations, from which two data sets were not treated alike."""
+STANDARD = 5e-3
+"""Distance of mean from 0 and of standard deviation from 1 that tells of a standardised data set."""
+CLOSE = 0.01
+"""Share of the usual distance of neighbours below which two samples are one."""
+
+
+def alike(subject: Subject) -> Iterator[Finding]:
+    """Hold the scale of the validation inputs against the training ones."""
+    train, val = table(subject, "train_set"), table(subject, "val_set")
+    if train is None or val is None or min(len(train.indices), len(val.indices)) < 30:
+        return
+    one, other = train.inputs, val.inputs
+    if one is None or other is None or one.shape[1] != other.shape[1]:
+        return
+    if bool(one.isfinite().all() and other.isfinite().all()) and _apart(one, other):
+        yield found(
+            "splits-treated-differently",
+            "val_set: input range",
+            "inputs are not normalised as the training set's (train_set) are",
+            at=_treating(subject, "val_set"),
+            evidence=_figures(one, other),
+            effect="validation measures the model on inputs that it never saw the like of",
+            fix="One transform, with the training set's mean and std, for both",
+        )
+
+
+def targets_alike(subject: Subject) -> Iterator[Finding]:
+    """Hold the scale of the validation targets against the training ones."""
+    train, val = table(subject, "train_set"), table(subject, "val_set")
+    if train is None or val is None or min(len(train.indices), len(val.indices)) < 50:
+        return
+    one, other = train.targets, val.targets
+    if one is None or other is None or not one.is_floating_point() or not other.is_floating_point():
+        return
+    one, other = one.float().reshape(len(one), -1), other.float().reshape(len(other), -1)
+    if one.shape[1] != other.shape[1] or float(one.std()) == 0 or len(one.unique()) <= 20:
+        return
+    if bool(one.isfinite().all() and other.isfinite().all()) and _apart(one, other):
+        yield found(
+            "targets-treated-differently",
+            "val_set: target range",
+            "targets are not normalised as the training set's (train_set) are",
+            at=_treating(subject, "val_set"),
+            evidence=_figures(one, other),
+            effect="the validation loss is on another scale than the model's answers",
+            fix="Scale targets with the training set's mean and std in both",
+        )
+
+
+def _apart(one: Tensor, other: Tensor) -> bool:
+    """Say whether two sets of rows can hardly have been treated alike."""
+    ratio = float(other.std() / one.std().clamp_min(1e-12))
+    shift = float((other.mean() - one.mean()).abs() / one.std().clamp_min(1e-12))
+    if not (1 / APART < ratio < APART and shift < APART):
+        return True
+    first, second = _is_standard(one), _is_standard(other)
+    by_feature = (other.mean(0) - one.mean(0)).abs() / one.std(0).clamp_min(1e-6)
+    far = ratio < 0.6 or ratio > 1.7 or float(by_feature.median()) > 1.0
+    if first != second and far:
+        return True
+    return _bounded(one, other) or _bounded(other, one)
+
+
+def _is_standard(rows: Tensor) -> bool:
+    """Say whether features (or all values together) have mean 0 and standard deviation 1, as only arithmetic gives."""
+    overall = abs(float(rows.mean())) < STANDARD and abs(float(rows.std()) - 1) < STANDARD
+    spread = rows.std(0)
+    live = spread > 1e-6
+    each = rows.mean(0)[live].abs().median() < STANDARD and (spread[live] - 1).abs().median() < STANDARD
+    return bool(overall or (live.any() and each))
+
+
+def _bounded(one: Tensor, other: Tensor) -> bool:
+    """Say whether one set fills 0..1 to both ends, as pixels do, and the other is the same shifted and stretched."""
+    if not (-1e-6 <= float(one.min()) <= 0.02 and 0.9 <= float(one.max()) <= 1 + 1e-6):
+        return False
+    if float(other.min()) > -0.3 or one.shape[1] < 4:
+        return False
+    levels = torch.linspace(0.02, 0.98, 25)
+    a, b = (_quantiles(rows, levels) for rows in (one, other))
+    slope = float(((a - a.mean()) * (b - b.mean())).sum() / (a - a.mean()).square().sum().clamp_min(1e-12))
+    rest = (b - b.mean() - slope * (a - a.mean())).abs().max() / b.std().clamp_min(1e-12)
+    return (slope > 1.5 or slope < 0.6) and float(rest) < 0.2
+
+
+def _quantiles(rows: Tensor, levels: Tensor) -> Tensor:
+    flat = rows.flatten()
+    return flat[:: max(len(flat) // 50_000, 1)].quantile(levels)
+
+
+def _figures(one: Tensor, other: Tensor) -> str:
+    return (
+        f"mean {float(one.mean()):.3g} and standard deviation {float(one.std()):.3g} in training, "
+        f"{float(other.mean()):.3g} and {float(other.std()):.3g} in validation"
+    )
+
+
+def _treating(subject: Subject, name: str) -> Line | None:
+    """Return the line that scales one of the sets and not the other, else the one that makes the set."""
+    at = one_sided(subject, is_scaling)
+    if at is not None:
+        return at
+    train, val = (method_of(data, "__getitem__") for data in (subject.train_set, subject.val_set))
+    if train is not None and val is not None and train.node is not val.node:
+        scaling = [val.line(node) for node in ast.walk(val.node) if is_scaling(node)]
+        return scaling[0] if scaling else val.line(val.node)
+    return made_at(subject, name)
+
+
+def duplicates(subject: Subject) -> Iterator[Finding]:
+    """Look for validation samples that training shows too."""
+    if subject.train_set is subject.val_set and subject.train_set is not None:
+        yield found(
+            "leak-between-splits",
+            "val_set",
+            "is the training set (train_set) itself: duplicates in every sample, a leak",
+            severity="warning",
+            at=made_at(subject, "val_set"),
+            evidence="one object",
+            effect="validation cannot show over-fitting",
+            fix="Hold samples back: torch.utils.data.random_split",
+        )
+        return
+    train, val = table(subject, "train_set"), table(subject, "val_set")
+    if train is None or val is None or train.shape != val.shape or len(val.indices) < 20:
+        return
+    one, other = train.values, val.values
+    if one is None or other is None or one.shape[1] < 2 or one.dtype != other.dtype:
+        return
+    share, natural = _shared(one, other)
+    if share <= 0.01 or share < 3 * natural + 0.01 or share * len(other) < 5:
+        return
+    seen = len(train.indices) / train.total
+    yield found(
+        "leak-between-splits",
+        "val_set: duplicates",
+        "holds samples of the training set (train_set): a leak, the splits overlap",
+        severity="error" if share >= 0.05 else "warning",
+        at=_splitting(subject),
+        evidence=f"{share:.0%} of the validation samples stand in training too"
+        + ("" if seen == 1 else f" (of which {seen:.0%} were looked at)"),
+        effect="validation is better than the model, and does not show over-fitting",
+        fix="Split once, by index, and remove duplicates before",
+    )
+
+
+def _splitting(subject: Subject) -> Line | None:
+    """Return the line that cuts out the validation set, or draws it with the training set's seed."""
+    made = origin(subject, "val_set")
+    if made is None:
+        return made_at(subject, "val_set")
+    whole = isinstance(made.entry, ast.Name)
+    at = made.find(lambda node: isinstance(node, ast.Slice)) if whole else None
+    if at is None and whole:
+        name = made.entry.id if isinstance(made.entry, ast.Name) else ""
+        for part in made.parts:
+            targets = part.targets if isinstance(part, ast.Assign) else []
+            if any(isinstance(node, ast.Name) and node.id == name for target in targets for node in ast.walk(target)):
+                return Line(made.file, getattr(part, "lineno", 1))
+    return at or made.line
+
+
+def _shared(one: Tensor, other: Tensor) -> tuple[float, float]:
+    """Return the share of other rows that stand among the first too, and the share of the first that do so twice."""
+    if not one.is_floating_point():
+        mine = [row.numpy().tobytes() for row in one]
+        known = set(mine)
+        hits = sum(row.numpy().tobytes() in known for row in other)
+        return hits / len(other), 1 - len(known) / len(mine)
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(one.shape[1], min(one.shape[1], 48), generator=generator) / one.shape[1] ** 0.5
+    a, b = one @ mix, other @ mix
+    within = torch.cdist(a[:500], a, compute_mode="donot_use_mm_for_euclid_dist")
+    within[torch.arange(len(within)), torch.arange(len(within))] = float("inf")
+    nearest = within.amin(1)
+    across = torch.cdist(b, a, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    usual = max(float(nearest.median()), CLOSE * float(within[within.isfinite()].median()))
+    limit = max(CLOSE * usual, 1e-6 * float(a.abs().max()))
+    plain = (b - b.mean(0)).abs().amax(1) > 0
+    return float(((across <= limit) & plain).double().mean()), float((nearest <= limit).double().mean())
+
+
+RULES = (alike, targets_alike, duplicates)

@@ -1,0 +1,96 @@
+"""Batches of another size: the last one of an epoch, of which a step fails or a norm has nothing to average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from trainkit.findings import Finding
+from trainkit.inspection.first_step import raised_at
+from trainkit.inspection.recording import recorded
+from trainkit.inspection.step.view import View, seen
+from trainkit.inspection.subject import Subject, found
+
+NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+def last_batch(subject: Subject) -> Iterator[Finding]:
+    """Run a batch of the size that the last one of an epoch has."""
+    view = seen(subject)
+    if view is None or subject.drop_last or not hasattr(subject.train_set, "__len__"):
+        return
+    rest = len(subject.train_set) % subject.batch_size
+    if rest == 0 or rest == view.size:
+        rest = view.size - 1
+        whole = True
+    else:
+        whole = False
+    if rest < 1 or subject.train_step is not None:
+        return
+    error, path = _error(view, rest)
+    if error is None:
+        return
+    text = " ".join(str(error).split())[:200]
+    norm = "more than 1 value per channel" in text
+    line = None
+    if path:
+        line = subject.where_built(path) if norm else None
+    kind = (
+        f"{path} ({type(subject.model.get_submodule(path)).__name__})" if path else "loss" if path is None else "model"
+    )
+    shape = f"a batch of {rest} sample{'s' if rest > 1 else ''}"
+    yield found(
+        "batch-size-by-luck" if whole else "last-batch-fails",
+        "batch_size" if norm else kind,
+        f"fails on {shape}: {text}",
+        severity="warning" if whole else "error",
+        at=line or raised_at(error),
+        evidence=f"{len(subject.train_set)} samples in batches of {subject.batch_size}: "
+        + ("all are full, validation's may not be" if whole else f"the last batch of an epoch has {rest}; at {kind}"),
+        effect="training stops at the end of the first epoch" if not whole else "it runs at one batch size only",
+        fix="Use drop_last=True, or another batch_size."
+        if norm
+        else "Do not write the batch size into shapes: use x.size(0), flatten(1) or reshape(x.size(0), -1).",
+    )
+
+
+def _error(view: View, count: int) -> tuple[Exception | None, str | None]:
+    """Return what a batch of some samples raises, and in which module."""
+    subject = view.subject
+    if count == view.size - 1 and not isinstance(view.smaller, Exception):
+        return None, None
+    batch = subject.collated(subject.samples(count))
+    with subject.scratch() as scratch:
+        model = scratch.model
+        model.train()
+        recording, _, error = recorded(
+            model, lambda: subject.run(model, scratch.loss, batch), values=False, gradients=False
+        )
+    return error, recording.failed_in
+
+
+def single_samples(subject: Subject) -> Iterator[Finding]:
+    """Find batch norm that is trained on one sample at a time."""
+    if subject.batch_size != 1 or seen(subject) is None:
+        return
+    view = seen(subject)
+    assert view is not None
+    if view.size > 1:
+        return
+    for call in view.recording.calls:
+        if isinstance(call.module, NORMS) and call.training:
+            yield found(
+                "batch-norm-of-one",
+                f"{call.path} ({type(call.module).__name__})",
+                "normalises over a batch of one sample: each sample is shifted to mean 0 on its own",
+                severity="warning",
+                at=subject.where_built(call.path),
+                evidence="batch_size=1",
+                effect="statistics in training and evaluation differ widely",
+                fix="Use a larger batch_size, or nn.GroupNorm.",
+            )
+            return
+
+
+RULES = (last_batch, single_samples)

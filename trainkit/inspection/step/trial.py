@@ -1,0 +1,148 @@
+"""Short trainings on copies, for what one step cannot tell: bounded in steps and in time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trainkit.inspection.subject import Subject
+
+SECONDS = 0.5
+"""Time that one trial may take; ``deep`` gives ten times that."""
+BATCHES = 8
+"""Different batches of a trial, which go round."""
+_BATCHES: WeakKeyDictionary[Subject, list[Any]] = WeakKeyDictionary()
+
+
+@dataclass(eq=False)
+class Trial:
+    """A short training.
+
+    Attributes:
+        losses: Of each step.
+        before, after: Loss on the first batch at the start and at the end; NaN where it was not asked for.
+        finite: Whether all losses and weights are.
+    """
+
+    model: nn.Module
+    losses: list[float]
+    before: float
+    after: float
+    finite: bool
+
+    @property
+    def end(self) -> float:
+        """The loss at the end: on the first batch or the mean of the last batches, whichever is less."""
+        last = self.losses[-max(1, len(self.losses) // 4) :]
+        mean = sum(last) / len(last)
+        if not math.isfinite(self.after) or mean > 2 * abs(self.before):
+            return mean
+        return min(self.after, mean)
+
+
+def batches(subject: Subject) -> list[Any]:
+    """Return some training batches, fewer if they are slow to come."""
+    if subject not in _BATCHES:
+        start = time.perf_counter()
+        taken = [subject.batch]
+        samples = subject.samples(subject.batch_size)
+        if (time.perf_counter() - start) * BATCHES < SECONDS:
+            samples = subject.samples(subject.batch_size * BATCHES)
+            chunks = [samples[at : at + subject.batch_size] for at in range(0, len(samples), subject.batch_size)]
+            taken = [subject.collated(chunk) for chunk in chunks if len(chunk) == subject.batch_size] or taken
+        _BATCHES[subject] = taken
+    return _BATCHES[subject]
+
+
+def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bool = False) -> Trial | None:
+    """Train a copy for some steps; None if that fails or takes too long.
+
+    Args:
+        steps: How many.
+        factor: By which the learning rates are multiplied.
+        quiet_mode: Whether to train in ``eval()``, without noise.
+    """
+    limit = SECONDS * (10 if subject.deep else 1)
+    data = batches(subject)
+    with subject.scratch() as scratch:
+        model, optimizers = scratch.model, scratch.optimizers or [torch.optim.Adam(scratch.model.parameters(), lr=1e-3)]
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = group["lr"] * factor
+        before = _loss(subject, scratch.model, scratch.loss, data[0])
+        losses: list[float] = []
+        spent: list[float] = []
+        try:
+            for number in range(steps):
+                model.train(not quiet_mode)
+                start = time.process_time()
+                losses.append(_step(subject, scratch, optimizers, data[number % len(data)]))
+                spent.append(time.process_time() - start)
+                if not math.isfinite(losses[-1]) or (number < 4 and min(spent) * steps > 2 * limit):
+                    break
+        except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
+            return None
+        finite = all(math.isfinite(value) for value in losses) and _finite(model)
+        if finite and len(losses) < steps:
+            return None
+        return Trial(model, losses, before, _loss(subject, model, scratch.loss, data[0]), finite)
+
+
+def _step(subject: Subject, scratch: Any, optimizers: list[Optimizer], batch: Any) -> float:
+    if subject.train_step is not None:
+        value = subject.train_step(scratch.model, batch, scratch.loss, scratch.optimizer)
+        return float(value) if isinstance(value, Tensor | float | int) else 0.0
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss = subject.run(scratch.model, scratch.loss, batch).loss
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    if subject.interval == "step":
+        for scheduler in scratch.schedulers:
+            scheduler.step()
+    return float(loss.detach())
+
+
+def _loss(subject: Subject, model: nn.Module, loss: Any, batch: Any) -> float:
+    if subject.train_step is not None:
+        return math.nan
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kept = {name: value.clone() for name, value in model.named_buffers()}
+        model.train()
+        value = subject.run(model, loss, batch).loss
+        with torch.no_grad():
+            for name, buffer in kept.items():
+                model.get_buffer(name).copy_(buffer)
+    return float(value.detach()) if isinstance(value, Tensor) and value.numel() == 1 else math.nan
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
+def steps_ahead(subject: Subject) -> int:
+    """Return how many steps the training is to take, 30 epochs if it is not said."""
+    count = len(subject.train_set) if hasattr(subject.train_set, "__len__") else 1000 * subject.batch_size
+    return max(1, count // max(1, subject.batch_size)) * (subject.epochs or 30)
+
+
+def small(subject: Subject) -> bool:
+    """Say whether the model is small enough to train a copy for some steps."""
+    return subject.deep or sum(parameter.numel() for parameter in subject.model.parameters()) < 3_000_000
+
+
+def settings(subject: Subject) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
+    """Yield the parameter groups of all optimizers."""
+    for optimizer in subject.optimizers:
+        for group in optimizer.param_groups:
+            yield optimizer, group
