@@ -19,12 +19,11 @@ from trainkit.config.composing.composition import Parsed, base, parse, store
 from trainkit.config.composing.line import Line
 from trainkit.config.composing.origins import Origin
 from trainkit.config.composing.recipes import folder, groups
+from trainkit.config.secrets import MASKED
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
-MASKED = "***"
-"""What stands in a stored config in place of a secret."""
 NAME = "_stored"
 COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups")
 """Groups whose keys may be newer than the run."""
