@@ -1,4 +1,4 @@
-"""Thousands of random slips of all recipes' overrides: each is refused in words or gives a config that may run.
+"""Nearly two thousand random slips of all recipes' overrides: each is refused in words or gives a config that may run.
 
 What passes is held against a table of rules that is written down here by hand, not taken from the schema.
 """
@@ -23,7 +23,7 @@ from trainkit.findings import Finding, FindingsError, errors_in
 from trainkit.values import shown
 
 RECIPES = [recipe.name for recipe in recipes()]
-CASES, SHARDS, RUNS = 3000, 8, 40
+CASES, SHARDS, RUNS = 1800, 8, 40  # of 3000 the last 1200 met no rule that these do not meet
 LINES = 15
 JARGON = re.compile(
     r"omegaconf|Traceback|ConfigCompos|MissingMandatory|InterpolationKey|DictConfig|\bstruct\b|full_key"
