@@ -49,7 +49,7 @@ class Key(NamedTuple):
     @property
     def allowed(self) -> str:
         """What it takes, in few signs: ``int >= 1 | null``."""
-        return described(self.annotation, self.rules)
+        return "[{...}, ...]" if "each" in self.rules else described(self.annotation, self.rules)
 
 
 class Place(NamedTuple):
