@@ -1,10 +1,11 @@
-"""The README's Python blocks run as they stand, in order, in one process."""
+"""The README's Python blocks run as they stand, in order, in one process; what it shows as printed is printed."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pyte
     assert config.model._target_
     named = re.search(r"recipe=([a-z]\w*)", text)
     assert config.name == (named[1] if named else "mlp")
+
+
+def test_a_wrong_config_is_refused_in_the_words_of_the_readme(tmp_path: Path) -> None:
+    block = re.search(r"```text\n\$ python (-m trainkit .*)\n((?:.*\n)*?)```", README.read_text())
+    assert block is not None
+    run = subprocess.run([sys.executable, *shlex.split(block[1])], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", block[2])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from trainkit.commands.help.key import FACTS, documented, known_paths
-from trainkit.commands.help.outline import has, outline
+from trainkit.commands.help.outline import outline
 from trainkit.config.composing.compose import composed
 from trainkit.config.composing.recipes import groups, options, recipes
+from trainkit.config.paths import is_there
 from trainkit.config.schema.keys import schema_findings
 
 NET = '''
@@ -136,7 +137,7 @@ def test_the_example_of_every_key_is_right(line, path: str) -> None:
         return
     words = shlex.split(found["example"])[3:]
     made = outline(words).config  # which test_outline.py holds against what Hydra composes
-    assert has(made, path)
+    assert is_there(made, path)
     assert not [str(finding) for finding in schema_findings(made) if finding.place.startswith(path)]
 
 

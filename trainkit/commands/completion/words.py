@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from trainkit.commands import COMMANDS, CONFIG_DIR, EVERYWHERE, FLAGS, SYNONYMS, words_of
 from trainkit.commands.dispatch import config_folders
 from trainkit.commands.help.known_keys import allowed_values, keys_below
-from trainkit.commands.help.outline import Outline, described_groups, file_of, head, outline
-from trainkit.config.checking.fields import at
-from trainkit.config.composing.recipes import groups, options
+from trainkit.commands.help.outline import Outline, described_groups, file_of, outline
+from trainkit.config.composing.recipes import groups, head, options
+from trainkit.config.paths import at
 from trainkit.values import shown
 
 FOLDERS = ("run_dir", "data.folder", "hydra.sweep.dir")

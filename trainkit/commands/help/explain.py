@@ -16,10 +16,10 @@ from trainkit.commands.help.known_keys import in_first_item, items_below, keys_b
 from trainkit.commands.help.layout import columns, section, wrapped
 from trainkit.commands.help.outline import outline
 from trainkit.commands.recipes import listed
-from trainkit.config.checking.fields import at
 from trainkit.config.checking.masking import hidden, masked, secrets_of, typed_secrets
 from trainkit.config.composing.line import Line, read_line
 from trainkit.config.composing.recipes import groups, options
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError, nearest
 from trainkit.values import shown
 

@@ -9,9 +9,9 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from trainkit.commands.help.outline import Outline, comments_in, has
-from trainkit.config.checking.fields import at
+from trainkit.commands.help.outline import Outline, comments_in
 from trainkit.config.checking.masking import masked
+from trainkit.config.paths import at, is_there
 from trainkit.config.schema.keys import Key, key_at, keys_of
 from trainkit.values import shown
 
@@ -94,7 +94,7 @@ def told(tree: Outline, path: str) -> str:
     key = key_at(tree.config, path)
     doc = key.doc if key else comment_on(tree, path)
     value = masked(at(tree.config, path), path)
-    if not has(tree.config, path):
+    if not is_there(tree.config, path):
         present = "" if key is None or key.default is MISSING else f"default {shown(key.default)}"
     else:
         present = "" if isinstance(value, dict) else "must be given" if value == "???" else f"default {shown(value)}"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trainkit.config.checking import lengths, monitored
-from trainkit.config.checking.fields import Fields, apply, at
+from trainkit.config.checking.fields import Fields, apply
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError, closest
 from trainkit.findings import Finding
 from trainkit.values import shown

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from trainkit.config.checking.fields import MISSING, Fields, Unclear, at, related
+from trainkit.config.checking.fields import MISSING, Fields, Unclear
 from trainkit.config.checking.networks import Network, is_known, told_as, written_at
+from trainkit.config.paths import at, related
 from trainkit.config.schema.keys import target_keys
 from trainkit.errors import ConfigError, nearest
 from trainkit.findings import Finding

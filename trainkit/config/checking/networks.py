@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from trainkit.config.checking.fields import Fields, at
+from trainkit.config.checking.fields import Fields
+from trainkit.config.paths import at
 from trainkit.config.targets.instantiate import instantiate, target_of
 from trainkit.config.targets.signatures import signature_of
 from trainkit.config.targets.trusted import Trusted

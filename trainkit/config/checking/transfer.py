@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainkit.config.checking.fields import MISSING, Fields, Unclear, apply, at
+from trainkit.config.checking.fields import MISSING, Fields, Unclear, apply
 from trainkit.config.checking.freezing import plan_findings
 from trainkit.config.checking.monitored import kind_of
 from trainkit.config.checking.networks import Network, is_known, network_of, quietly, told_as
+from trainkit.config.paths import at
 from trainkit.config.targets.trusted import Trusted
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding

@@ -20,12 +20,11 @@ from trainkit.config.composing.line import Line
 from trainkit.config.composing.origins import Origin
 from trainkit.config.composing.presets import rules_of_preset
 from trainkit.config.composing.recipes import folder, groups
+from trainkit.config.secrets import MASKED
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
-MASKED = "***"
-"""What stands in a stored config in place of a secret."""
 NAME = "_stored"
 COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups", "weights", "head", "freeze")
 """Groups whose keys may be newer than the run."""
