@@ -30,7 +30,7 @@ LAYERS = (
         "nonfinite",
     }
     | {"objectives", "precision", "provenance", "settings", "signals", "state", "timing", "values"},
-    {"checkpoint", "data", "loggers", "metrics", "optim"},
+    {"checkpoint", "data", "loggers", "metrics", "optim", "transfer"},
     {"callbacks", "diagnostics"},
     {"checkpointed", "evaluator", "failures", "trainer"},
     {"config"},

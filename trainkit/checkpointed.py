@@ -20,7 +20,7 @@ from trainkit.errors import ConfigError
 from trainkit.evaluator import Evaluator
 from trainkit.meters import StepMeter
 from trainkit.nonfinite import Guard, NonFinite
-from trainkit.optim import NoSchedule, ResumableOptimizer, Schedule, resumable
+from trainkit.optim import FreezePlan, NoFreeze, NoSchedule, ResumableOptimizer, Schedule, resumable
 from trainkit.provenance import about
 from trainkit.state import Best, Stateful, require_whole, restore, snapshot
 from trainkit.timing import Moment
@@ -37,6 +37,7 @@ class Checkpointed(Evaluator):
 
     optimizer: Optimizer
     schedule: Schedule | NoSchedule
+    freeze: FreezePlan | NoFreeze
     callbacks: Mapping[str, Callback]
     data: Source
     store: Store
@@ -69,6 +70,8 @@ class Checkpointed(Evaluator):
         """Everything that shapes the rest of a run, by its name in a checkpoint."""
         attributes = {name: getattr(self, name) for name in self.parts}
         parts = resumable(attributes, self.model, self._optimizers)
+        if isinstance(self.freeze, FreezePlan):
+            parts["freeze"] = self.freeze
         return parts | {f"callbacks.{name}": callback for name, callback in self.callbacks.items()}
 
     def state_dict(self) -> dict[str, Any]:

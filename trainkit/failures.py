@@ -143,6 +143,7 @@ def _first_of(trainer: Trainer, loader: Loader, epoch: int, error: NonFinite, st
     """Return where the first bad number of the window appears, batch by batch."""
     training, found = trainer.model.training, ""
     trainer.model.train()
+    trainer.freeze.hold()
     try:
         for number in range(error.batch, stop):
             batch = trainer.to_device(loader.fetch(epoch, number))
@@ -157,6 +158,7 @@ def _first_of(trainer: Trainer, loader: Loader, epoch: int, error: NonFinite, st
                 break
     finally:
         trainer.model.train(training)
+        trainer.freeze.hold()
     return found if found.startswith("computed") else f"first in {found}"
 
 

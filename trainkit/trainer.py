@@ -30,7 +30,7 @@ from trainkit.meters import StepMeter
 from trainkit.metrics import Metric
 from trainkit.nonfinite import Guard
 from trainkit.objectives import Objective, Output
-from trainkit.optim import NoSchedule, Schedule, WeightAverage
+from trainkit.optim import FreezePlan, NoFreeze, NoSchedule, Schedule, WeightAverage
 from trainkit.optim.clipping import ALGORITHMS, total_norm
 from trainkit.settings import Settings
 from trainkit.state import Best
@@ -46,6 +46,7 @@ class Trainer(Checkpointed):
         optimizer: Any ``torch.optim`` optimizer over the model's parameters.
         train_loader, val_loader: Each a :class:`trainkit.Loader`, or any iterable of batches.
         schedule: A torch scheduler, or a :class:`trainkit.optim.Schedule` of one with a warm-up.
+        freeze: A freeze plan, over whose ``parameter_groups`` the optimizer was built.
         averaging: A weight average, which validation and the best checkpoint then use.
         metrics: Metrics by name, for validation and test; None takes those that suit the objective.
         callbacks: Observers, by name or in a list.
@@ -69,6 +70,7 @@ class Trainer(Checkpointed):
         val_loader: Iterable[Any] | None = None,
         *,
         schedule: LRScheduler | Schedule | None = None,
+        freeze: FreezePlan | None = None,
         averaging: WeightAverage | None = None,
         metrics: Mapping[str, Metric] | None = None,
         callbacks: Mapping[str, Callback] | Sequence[Callback] = (),
@@ -89,6 +91,7 @@ class Trainer(Checkpointed):
         val_loader = None if chosen.limit_val_batches == 0 else val_loader
         self.val_loader = train_loader if chosen.overfit_batches else val_loader
         self.schedule = Schedule(schedule) if isinstance(schedule, LRScheduler) else schedule or NoSchedule(optimizer)
+        self.freeze = freeze or NoFreeze()
         self.callbacks = named(callbacks)
         self.hooks = Hooks(self.callbacks.values())
 
@@ -133,6 +136,7 @@ class Trainer(Checkpointed):
             while not self.ending.reached(counters, self.seconds):
                 self.hooks.epoch_start(self)
                 for window in self._windows():
+                    self.freeze.advance(self.moment)
                     self.key_batch(counters.batch)
                     output = self.train_step(window)
                     counters.batch += len(window)
@@ -180,13 +184,16 @@ class Trainer(Checkpointed):
         if len(window) > 1:
             torch._foreach_div_(gradients, sum(counts) / counts[0])
         self.hooks.gradients(self)
+        self.freeze.clip()
         if clip is not None:
             norm = ALGORITHMS[settings.gradient_clip_algorithm](gradients, clip)
         elif (counters.step + 1) % settings.log_every_n_steps == 0:
             norm = total_norm(gradients)
         if self.guard.passes(losses, gradients if clip is None or norm is None else [norm]):
             self.meter.add_step(losses, counts, norm)
-            if self.precision.step(self.optimizer):
+            with self.freeze.rates(counters.step):
+                stepped = self.precision.step(self.optimizer)
+            if stepped:
                 counters.step += 1
                 self.schedule.step_end()
                 self.averaging.update(self.model, counters.step)
@@ -248,6 +255,7 @@ class Trainer(Checkpointed):
                     self.best.require(values)
                 self.metrics.clear()
         self.model.train()
+        self.freeze.attach(self.optimizer, self.steps_per_epoch, self.moment)
         self.hooks.fit_start(self)
         self._try_saving()
         self.meter.restart_clock(self.counters.samples)
@@ -280,6 +288,7 @@ class Trainer(Checkpointed):
         self._improved |= self.best.improved(self.metrics, self.counters)
         self._worth_saving |= self._improved or self.store.ranks(self.best.score(self.metrics))
         self.schedule.validation_end(self.metrics[self.best.metric], self.best.metric)
+        self.freeze.validation_end(self.metrics[self.best.metric], self.best.mode)
         self.hooks.validation_end(self, values)
         self.meter.restart_clock(self.counters.samples)
 
@@ -290,6 +299,7 @@ class Trainer(Checkpointed):
             return
         if counters.batch == 0:
             raise ConfigError(f"the training loader gave no batch in epoch {counters.epoch + 1}; is it used up?")
+        self.freeze.require_still()
         if self.meter.pending:
             self._log_step()
         if self._cadence.is_due_after_epoch(counters):

@@ -27,6 +27,7 @@ def digits(
     *,
     split_seed: int = 0,
     augment: Transform | Sequence[Transform] | None = None,
+    only: Sequence[int] | None = None,
 ) -> Splits:
     """Read the UCI handwritten digits: 1,797 images of shape (1, 8, 8), float32 from 0 to 1, labels 0 to 9.
 
@@ -34,13 +35,19 @@ def digits(
         fractions: Shares of the training, validation and test sets.
         split_seed: Which images go where.
         augment: Random transforms of the training images.
+        only: The digits to read, None for all; the first of them gets the label 0, and so on.
 
     Raises:
-        ConfigError: If the fractions are not three shares of a whole.
+        ConfigError: If the fractions are not three shares of a whole, or ``only`` are not digits.
     """
     with numpy.load(HERE / "digits.npz") as file:
         images = torch.from_numpy(file["images"]).unsqueeze(1).float().div_(16)
         labels = torch.from_numpy(file["labels"]).long()
+    if only is not None:
+        if not only or len(set(only)) < len(only) or not set(only) <= set(range(10)):
+            raise ConfigError(f"data.datasets.only={list(only)}: must be different digits from 0 to 9, at least one")
+        places = labels[:, None] == torch.tensor(only)
+        images, labels = images[places.any(1)], places[places.any(1)].int().argmax(1)
     train, val, test = _deal(len(images), fractions, split_seed)
     return Splits(
         image_dataset(images[train], labels[train], augment=augment),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from trainkit.data.splits import Splits
 from trainkit.errors import ConfigError, closest
 from trainkit.keys import fold, split
 
-Transform = Callable[[Any], Any]
+from .pictures import Augment, Transform, complete, transforms
 
 
 class Augmented(Dataset[tuple[Tensor, Tensor]]):
@@ -84,6 +84,27 @@ def image_dataset(
     return TensorDataset(images, labels)
 
 
+class Transformed(Dataset[tuple[Tensor, Tensor]]):
+    """Make of each image, each time that it is read, what a network takes.
+
+    Args:
+        images: Bytes of shape (samples, channels, height, width).
+        labels: Shape (samples,).
+        transform: Called with one image; may draw from torch's global generator, as in :class:`Augmented`.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, transform: Transform) -> None:
+        self.images = images
+        self.labels = labels
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.transform(self.images[index]), self.labels[index]
+
+
 class ImageSet(NamedTuple):
     """What the code needs to know about a data set of torchvision: where its files belong and how its pixels spread."""
 
@@ -111,19 +132,24 @@ def torchvision_images(
     *,
     validation: float = 0.1,
     split_seed: int = 0,
-    augment: Transform | Sequence[Transform] | None = None,
+    augment: Augment | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
     download: bool = True,
 ) -> Splits:
     """Read MNIST, Fashion-MNIST or CIFAR-10 through torchvision, downloading the files if they are missing.
 
-    The images are float32 of shape (channels, height, width), normalised with the usual mean and deviation of the set.
+    The images are float32 of shape (channels, height, width), normalised with the usual mean and deviation of the set
+    unless ``preprocessing`` says others.
 
     Args:
         name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
         folder: Where the files are, or go: each set has its own sub-folder there, named as torchvision names it.
         validation: Share of the official training images that becomes the validation set, from 0 (none) to below 1.
         split_seed: Which images those are.
-        augment: Random transforms of the training images, which they see with values from 0 to 1.
+        augment: Random transforms of the training images, which they see with values from 0 to 1; with a
+            ``preprocessing`` also a name such as ``light``.
+        preprocessing: What :func:`trainkit.transfer.require_preprocessing` takes, such as that of the weights. The
+            images get its channels, and its size where it has one.
         download: Whether missing files may be fetched.
 
     Raises:
@@ -137,18 +163,25 @@ def torchvision_images(
         raise ConfigError(
             f"data.datasets.validation={validation} must be at least 0 and below 1: it is a share of the images"
         )
+    if isinstance(augment, str | Mapping) and preprocessing is None:
+        raise ConfigError(f"data.augment={augment}: goes with a data.preprocessing; without one, give transforms")
     images, labels = _read(name, folder, train=True, download=download)
-    mean, std = IMAGE_SETS[name].mean, IMAGE_SETS[name].std
     train, val = split(len(images), (1 - validation, validation), fold(split_seed, "split"))
-    return Splits(
-        image_dataset(images[train], labels[train], mean=mean, std=std, augment=augment),
-        image_dataset(images[val], labels[val], mean=mean, std=std) if len(val) else None,
-        image_dataset(*_read(name, folder, train=False, download=False), mean=mean, std=std),
-    )
+    test_images, test_labels = _read(name, folder, train=False, download=False)
+    parts = [(images[train], labels[train]), (images[val], labels[val]), (test_images, test_labels)]
+    if preprocessing is not None:
+        training, evaluation = transforms(complete(preprocessing, None), augment)
+        sets: list[Any] = [Transformed(*part, evaluation) for part in parts]
+        sets[0].transform = training
+    else:
+        usual = {"mean": IMAGE_SETS[name].mean, "std": IMAGE_SETS[name].std}
+        floats = [(part.float().div_(255), targets) for part, targets in parts]
+        sets = [image_dataset(*part, **usual, augment=None if i else augment) for i, part in enumerate(floats)]
+    return Splits(sets[0], sets[1] if len(val) else None, sets[2])
 
 
 def _read(name: str, folder: str, *, train: bool, download: bool) -> tuple[Tensor, Tensor]:
-    """Return the images, float32 from 0 to 1 of shape (samples, channels, height, width), and the labels, int64."""
+    """Return the images, bytes of shape (samples, channels, height, width), and the labels, int64."""
     import torchvision  # costs a second to import: only for those who ask for its data
 
     image_set = IMAGE_SETS[name]
@@ -159,7 +192,7 @@ def _read(name: str, folder: str, *, train: bool, download: bool) -> tuple[Tenso
         raise ConfigError(_missing(name, folder, download, error)) from error
     images = torch.as_tensor(source.data)
     images = images.permute(0, 3, 1, 2) if images.ndim == 4 else images.unsqueeze(1)
-    return images.float().div_(255), torch.as_tensor(source.targets, dtype=torch.int64)
+    return images, torch.as_tensor(source.targets, dtype=torch.int64)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 Each round runs every contender once, each in a process of its own, in an order that rotates from round to round;
 ratios to `expert` are taken within a round. CPU time leaves out what other processes take of the machine.
-`scripts/bench ckpt` measures checkpoints instead, `scripts/bench startup` what an answer of the command line costs.
+`scripts/bench ckpt` measures checkpoints instead, `scripts/bench startup` what an answer of the command line costs,
+`scripts/bench freeze` what freezing saves.
 """
 
 import argparse
@@ -119,5 +120,9 @@ if __name__ == "__main__":
         from benchmark import startup
 
         startup.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["freeze"]:
+        from benchmark import freezing
+
+        freezing.main(sys.argv[2:])
     else:
         main()

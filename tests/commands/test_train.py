@@ -132,7 +132,7 @@ def test_overfitting_learns_its_batches_by_heart() -> None:
 
 
 def test_a_layer_may_learn_at_a_rate_of_its_own() -> None:
-    frozen = "parameter_groups.rules=[{match:'layers.1.*',lr:0,weight_decay:0}]"
+    frozen = "freeze.rules=[{match:'layers.1.*',lr:0,weight_decay:0}]"
     first = trainkit.compose("mlp")
     result = trainkit.run("mlp", *SHORT, frozen)
     before, after = build_parts(first, None).model.state_dict(), result.model.state_dict()
@@ -295,7 +295,7 @@ def used(finished: Path, tmp_path: Path) -> Path:
     [
         ("recipe=mpl", "recipe=mpl: there is no such recipe. Did you mean 'mlp'?"),
         ("", "usage: python -m trainkit"),
-        ("model=mlp", "trainkit: no recipe was given. Recipes: cnn, linear, mlp"),
+        ("model=mlp", "trainkit: no recipe was given. Recipes: cnn, distillation, linear, lora, mlp, transfer"),
         ("tarin recipe=mlp", "tarin: no such command. Did you mean 'train'? Commands: train, eval"),
         ("recipe=mlp nonsense", "nonsense: neither a flag nor KEY=VALUE"),
         ("recipe=mlp model=mlpp", "model=mlpp: there is no such option. Did you mean 'mlp'?"),

@@ -23,6 +23,7 @@ GROUPS = (
     "objective",
     "optimizer",
     "schedule",
+    "freeze",
     "averaging",
     "metrics",
     "debug",
@@ -31,12 +32,15 @@ GROUPS = (
 )
 DOWNLOADED = {"mnist", "fashion_mnist", "cifar10"}
 CHOICES = [f"{g}={o}" for g in GROUPS for o in options(g) if (g, o) != ("data", "default") and o not in DOWNLOADED]
+OTHERS = {"model=torchvision", "model=timm", "data=image_folder", "data=photographs", "objective=distillation"}
+"""What needs pictures of one's own in three colours, or a teacher; recipes of their own show them."""
 UNFIT = {  # pictures for a recipe of numbers, and the other way round
-    "linear": {"model=cnn", "model=nested", "data=digits", "objective=classification", "metrics=classification"},
+    "linear": {f"freeze={plan}" for plan in ("feature_extraction", "gradual", "linear_probe_then_finetune")}  # all head
+    | {"model=cnn", "model=nested", "data=digits", "objective=classification", "metrics=classification"},
     "mlp": {"model=linear", "data=auto_mpg", "objective=regression"},
     "cnn": {"model=linear", "data=auto_mpg", "objective=regression"},
 }
-CASES = [(recipe, choice) for recipe in UNFIT for choice in CHOICES if choice not in UNFIT[recipe]]
+CASES = [(recipe, choice) for recipe in UNFIT for choice in CHOICES if choice not in UNFIT[recipe] | OTHERS]
 
 
 def parts_of(*overrides: str, run_dir: Path | None = None) -> Parts:
@@ -57,7 +61,7 @@ def test_every_recipe_trains_with_every_option(recipe: str, choice: str) -> None
 
 
 def test_every_recipe_is_among_them() -> None:
-    assert sorted(UNFIT) == options("recipe")
+    assert sorted([*UNFIT, "distillation", "lora", "transfer"]) == options("recipe")  # which need more than themselves
 
 
 # ---------------------------------------------------------------------- parts
@@ -157,7 +161,7 @@ def test_a_group_may_be_left_out(group: str, tmp_path: Path) -> None:
 def test_a_callback_may_be_left_out_changed_and_added() -> None:
     added = "+callbacks.second={_target_:trainkit.callbacks.EarlyStopping,monitor:val/accuracy,mode:max}"
     trainer = trainer_of("mlp", "~callbacks.predictions", "callbacks.early_stopping.patience=2", added)
-    assert list(trainer.callbacks) == ["progress", "early_stopping", "second"]
+    assert list(trainer.callbacks) == ["progress", "freeze_table", "early_stopping", "second"]
     stopping = trainer.callbacks["early_stopping"]
     assert isinstance(stopping, EarlyStopping)
     assert stopping.patience == 2
@@ -182,7 +186,7 @@ def test_parameter_groups_get_their_own_options() -> None:
     trainer = trainer_of(
         "cnn",
         "parameter_groups.decay_norm_and_bias=false",
-        "parameter_groups.rules=[{match:'head.*',lr:0.5}]",
+        "freeze.rules=[{match:'head.*',lr:0.5}]",
         "schedule=constant",
     )
     found = {g["name"]: (g["lr"], g["weight_decay"], len(g["params"])) for g in trainer.optimizer.param_groups}
@@ -321,10 +325,15 @@ def unchecked(changes: dict[str, Any], recipe: str = "mlp") -> DictConfig:
         ({"monitor.mode": "maximum"}, "monitor.mode=maximum: must be min or max"),
         ({"penalty.l1": -1}, "penalties must not be negative: l1=-1"),
         (
-            {"parameter_groups.rules": [{"match": "heat*", "lr": 1}]},
-            "parameter_groups.rules[0].match=heat*: no trainable parameter",
+            {"freeze.rules": [{"match": "heat*", "lr": 1}]},
+            "freeze.rules[0].match=heat*: no parameter is left for it to match.",
         ),
-        ({"parameter_groups.rules": [{"lr": 1}]}, "parameter_groups.rules[0]: has no 'match'"),
+        ({"freeze.rules": [{"lr": 1}]}, "freeze.rules[0].match: must be a glob over names"),
+        ({"freeze.rules": [{"match": "*", "trainable": False}]}, "freeze: nothing is left to train"),
+        ({"head": {"name": "head.liner", "outputs": 5}}, "head.name=head.liner: the model has no such layer."),
+        ({"head": {"outputs": 0}}, "head.outputs=0: must be a whole number, at least 1"),
+        ({"weights": {"source": "nowhere.pt"}}, "weights.source=nowhere.pt: no such file or folder"),
+        ({"data.preprocessing": "auto"}, "data.preprocessing=auto: the function at data.datasets takes none"),
         ({"seed": ...}, "seed: must be given; trainkit.compose(RECIPE)"),
         *[({path: ...}, f"{path}: must be given") for path in ("data.batch_size", "data.shuffle", "data.drop_last")],
         *[({path: ...}, f"{path}: must be given") for path in ("data.val_batch_size", "data.datasets", "penalty.l1")],

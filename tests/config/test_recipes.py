@@ -39,7 +39,7 @@ def test_a_recipe_tells_its_head_and_nothing_below_it(mine: Path) -> None:
 
 def test_a_recipe_of_a_later_folder_takes_the_name(mine: Path) -> None:
     found = {recipe.name: recipe.description for recipe in recipes(mine)}
-    assert list(found) == ["cnn", "linear", "mine", "mlp"]
+    assert list(found) == ["cnn", "distillation", "linear", "lora", "mine", "mlp", "transfer"]
     assert found["mlp"] == "Theirs, changed."
 
 

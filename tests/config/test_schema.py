@@ -18,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from torch import nn
 
+from trainkit.config.composing.class_folders import register
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.recipes import folder
 from trainkit.config.schema.keys import (
@@ -31,14 +32,21 @@ from trainkit.config.schema.keys import (
     structured,
     target_keys,
 )
-from trainkit.config.schema.parts import ACTIVATIONS, MODULES, OWN, PARTS
-from trainkit.config.schema.root import Data, Monitor, ParameterGroups, Penalty, Root, Rule, Schedule
+from trainkit.config.schema.parts import ACTIVATIONS, MODULES, OPEN, OWN, PARTS
+from trainkit.config.schema.root import Data, Monitor, ParameterGroups, Penalty, Root, Schedule
 from trainkit.config.schema.torch_parts import TORCH
+from trainkit.config.schema.transferring import Freeze, Head, Preprocessing, Rule, Weights
 from trainkit.errors import ConfigError
-from trainkit.optim.schedules import RATES
+from trainkit.optim import FreezePlan
+from trainkit.optim import rules as optim_rules
+from trainkit.recipes.data import image_folder
 from trainkit.settings import Settings
+from trainkit.transfer import load_pretrained, replace_heads, require_preprocessing
+from trainkit.transfer.heads import INITS
+from trainkit.transfer.preprocessing import DEFAULTS, INTERPOLATIONS
 from trainkit.values import described, judged, misfit
 
+register()
 CONFIGS = folder()
 FILES = sorted(CONFIGS.glob("*/*.yaml"))
 RECIPES = sorted(path.stem for path in (CONFIGS / "recipe").glob("*.yaml"))
@@ -47,7 +55,7 @@ GLOBAL = ("recipe", "debug")
 ENTRIES = ("callbacks", "loggers", "metrics")
 BY_THE_RUN = {"TensorBoard": {"folder"}, "Store": {"folder"}}
 """Arguments that the run fills in, so that no YAML has them."""
-NO_VALUE = {"Progress": {"console"}, "Linear": {"device", "dtype"}}
+NO_VALUE = {"Progress": {"console"}, "FreezeTable": {"console"}, "Linear": {"device", "dtype"}}
 """Arguments that only an object fills."""
 PROBES = [None, True, 0, 1, 3, -1, 0.5, 1.5, "a", "auto", "1ep", "5st", "min", [], [1], [1, 2], [0.5, 0.5], ["a"], {}]
 names_of_parts = [part.__name__ for part in (*OWN, *TORCH)]
@@ -121,7 +129,7 @@ def test_every_key_of_every_yaml_has_an_entry_that_its_value_fits(path):
 def test_every_key_of_a_composed_recipe_has_an_entry(recipe):
     config = composed(f"recipe={recipe}")
     known = {key.path for key in all_keys(config)}
-    assert [p for p in paths_in(config) if p not in known and "augment." not in p] == []
+    assert [p for p in paths_in(config) if p not in known and "augment." not in p and "[" not in p] == []
     assert schema_findings(config) == []
 
 
@@ -130,9 +138,11 @@ def test_the_root_has_the_keys_and_defaults_of_its_yaml():
     groups = {next(iter(item)) for item in yaml["defaults"] if isinstance(item, dict)} - {"recipe", "debug"}
     groups = {group for group in groups if not group.startswith("override ")}
     assert set(keys) == (set(yaml) - {"defaults", "hydra"}) | groups
-    for name in set(yaml) - {"defaults", "hydra", "monitor", "penalty", "parameter_groups"}:
+    nodes = {"monitor": Monitor, "penalty": Penalty, "parameter_groups": ParameterGroups}
+    nodes |= {"weights": Weights, "head": Head}
+    for name in set(yaml) - {"defaults", "hydra", *nodes}:
         assert keys[name].default == yaml[name], name
-    for name, part in {"monitor": Monitor, "penalty": Penalty, "parameter_groups": ParameterGroups}.items():
+    for name, part in nodes.items():
         defaults = {name: key.default for name, key in keys_of({}, name).items()}
         assert defaults == yaml[name]
         assert [f.name for f in fields(part)] == list(yaml[name])
@@ -144,6 +154,7 @@ def test_the_root_has_the_keys_and_defaults_of_its_yaml():
         ("trainer/default", Settings, {"max_epochs": 10, "threads": "auto"}),
         ("data/default", Data, {}),
         ("schedule/constant", Schedule, {"scheduler": ...}),
+        ("freeze/none", Freeze, {}),
         ("checkpoint/default", PARTS["trainkit.checkpoint.Store"], {}),
         ("averaging/ema", PARTS["trainkit.optim.WeightAverage"], {}),
     ],
@@ -183,6 +194,7 @@ def test_every_key_of_every_yaml_is_explained_where_it_stands(path):
     if path.parent.name in GLOBAL:  # they set what is explained elsewhere
         return
     text = "\n".join(lines).split("\nhydra:")[0]
+    text = re.sub(r"^rules:\n([ -].*\n?)+", "", text, flags=re.MULTILINE)  # each key of which `help` explains
     keyed = re.findall(r"^ *(?:- )?(\w+): *([^#\n]*?) *(#.*)?$", text, re.MULTILINE)
     bare = [key for key, value, comment in keyed if value and not comment and key not in ("_target_", "defaults")]
     assert [key for key in bare if not key.startswith("override")] == []
@@ -198,7 +210,10 @@ def target_of(name: str):
 
 def parameters_of(part) -> dict:
     found = inspect.signature(target_of(part._target_), eval_str=True).parameters
+    if part.__name__ == "Photographs":  # which hands its options over
+        found = {**found, **inspect.signature(image_folder, eval_str=True).parameters, "folder": found["folder"]}
     skipped = ("optimizer", "params", "args")  # what trainkit hands over, and positional arguments
+    skipped += ("options",) if part.__name__ == "Photographs" or part._target_ in OPEN else ()
     return {name: parameter for name, parameter in found.items() if name not in skipped}
 
 
@@ -250,7 +265,10 @@ def test_each_part_and_key_has_a_doc_in_a_line(part):
         assert len(key.doc) <= 110
 
 
-@pytest.mark.parametrize("part", [Root, Monitor, Penalty, ParameterGroups, Rule, Data, Schedule, Settings])
+@pytest.mark.parametrize(
+    "part",
+    [Root, Monitor, Penalty, ParameterGroups, Data, Schedule, Settings, Freeze, Rule, Weights, Head, Preprocessing],
+)
 def test_each_key_of_a_group_has_a_doc_in_a_line(part):
     for f in fields(part):
         assert re.fullmatch(r"\S.*\.", f.metadata["doc"]), f.name
@@ -288,7 +306,7 @@ def test_what_is_out_of_bounds_in_the_schema_does_not_build(name):
             if rule in key.rules and name not in lenient:
                 tried += 1
                 bad = value(key.rules[rule])
-                bad = [bad] * key.rules["length"] if "length" in key.rules else bad
+                bad = [bad] * key.rules.get("length", 1) if "list" in str(key.annotation) else bad
                 assert misfit(bad, key.annotation, key.rules)
                 with pytest.raises((ConfigError, ValueError, KeyError)):
                     target(*first, **{**BUILDABLE[part.__name__], name: bad})
@@ -296,6 +314,7 @@ def test_what_is_out_of_bounds_in_the_schema_does_not_build(name):
             if rule in key.rules:
                 edge = key.rules[rule]
                 edge = [float(edge)] * key.rules["length"] if "length" in key.rules else edge
+                edge = [edge] if "list[int]" in str(key.annotation) else edge
                 assert misfit(edge, key.annotation, key.rules) == ""
                 if name != "fractions":  # three ones are no shares of a whole
                     target(*first, **{**BUILDABLE[part.__name__], name: edge})
@@ -341,12 +360,34 @@ def test_penalties_and_intervals_are_those_that_can_be_built():
         Built(torch.optim.lr_scheduler.StepLR(optimizer, 1), "other")
 
 
-def test_parameter_groups_have_the_keys_of_the_function_that_makes_them():
-    from trainkit.optim import parameter_groups
+def test_rules_have_the_keys_and_defaults_of_the_plan():
+    config = composed("recipe=mlp", "freeze.rules=[{match: a}]")
+    keys = keys_of(config, "freeze.rules[0]")
+    wanted = {"from" if f.name == "start" else f.name: f for f in fields(optim_rules.Rule)}
+    assert list(keys) == list(wanted)
+    for name, f in wanted.items():
+        default = f.default_factory() if f.default_factory is not MISSING else f.default
+        assert keys[name].default == default, name
 
-    found = inspect.signature(parameter_groups).parameters
-    assert set(found) - {"model"} == set(keys_of({}, "parameter_groups"))
-    assert found["decay_norm_and_bias"].default is key_at({}, "parameter_groups.decay_norm_and_bias").default
+
+def test_the_knobs_of_a_plan_are_those_of_the_class_that_makes_it():
+    knobs = {name: p.default for name, p in inspect.signature(FreezePlan).parameters.items()}
+    mine = {f.name: f for f in fields(Freeze) if not f.metadata.get("optional")}
+    assert set(knobs) - {"head", "decay_norm_and_bias"} == set(mine)  # which the config's head and groups say
+    assert all(mine[name].default == knobs[name] for name in ("patience", "min_delta"))
+    assert knobs["decay_norm_and_bias"] is key_at({}, "parameter_groups.decay_norm_and_bias").default
+
+
+def test_weights_heads_and_preprocessing_are_those_of_the_functions_that_take_them():
+    loads = inspect.signature(load_pretrained).parameters
+    assert set(loads) - {"model", "weights", "heads", "keep_heads"} == set(keys_of({}, "weights")) - {"source"}
+    assert set(inspect.signature(replace_heads).parameters) - {"model"} == set(keys_of({}, "head"))
+    assert key_at({}, "head.init").rules["choices"] == INITS
+    keys = {f.name: f for f in fields(Preprocessing)}
+    full = require_preprocessing({"size": [2, 2], "mean": [0.5], "std": [0.5]})
+    assert set(keys) == set(full)
+    assert {name: keys[name].default for name in DEFAULTS} == DEFAULTS
+    assert keys["interpolation"].metadata["choices"] == INTERPOLATIONS
 
 
 def test_activations_are_those_of_torch_that_need_no_argument():
@@ -360,10 +401,6 @@ def test_activations_are_those_of_torch_that_need_no_argument():
             continue
         known.add(name)
     assert known | {"Identity"} == set(ACTIVATIONS)
-
-
-def test_parameter_groups_take_what_schedules_go_by():
-    assert set(RATES) <= {f.name for f in fields(Rule)}
 
 
 def test_the_help_shows_each_key_of_the_trainer_as_the_schema_has_it():
@@ -413,15 +450,18 @@ def test_a_key_says_all_that_help_needs():
         ("model.hidden", "[int >= 1, ...]"),
         ("model.hidden[0]", "int >= 1"),
         ("data.datasets.fractions", "[0 <= float <= 1, 0 <= float <= 1, 0 <= float <= 1]"),
-        ("parameter_groups.rules[0].match", "text"),
-        ("parameter_groups.rules.0.betas", "[0 <= float < 1, 0 <= float < 1]"),
+        ("freeze.rules[0].match", "text | [text, ...]"),
+        ("freeze.rules.0.lr_decay", "0 <= float <= 1 | null"),
+        ("freeze.rules[0].from", "duration in ep or st | plateau | null"),
+        ("head.name", "text | [text, ...] | {...} | null"),
+        ("head.dropout", "0 <= float < 1 | null"),
         ("trusted_packages", "[package, ...]"),
         ("tags[3]", "text"),
         ("model", "anything"),
     ],
 )
 def test_keys_are_found_by_their_path(path, allowed):
-    config = composed("recipe=mlp", "parameter_groups.rules=[{match: a}]")
+    config = composed("recipe=mlp", "freeze.rules=[{match: a}]")
     assert key_at(config, path).allowed == allowed
 
 
@@ -473,20 +513,37 @@ def test_keys_follow_the_target():
         ("objective.loss", False),
         ("optimizer", False),
         ("schedule.scheduler", False),
-        ("parameter_groups.rules[0]", True),
+        ("freeze", True),
+        ("freeze.rules[0]", True),
+        ("freeze.rules[0].options", False),
+        ("weights", True),
+        ("weights.rename", False),
+        ("head", True),
         ("nothing", False),
     ],
 )
 def test_nodes_of_trainkits_own_are_closed(path, closed):
-    config = composed("recipe=mlp", "parameter_groups.rules=[{match: a}]")
+    config = composed("recipe=mlp", "freeze.rules=[{match: a}]")
     assert is_closed(config, path) is closed
 
 
-def test_rules_are_open_where_the_optimizer_is_unknown():
-    config = put(composed("recipe=mlp"), "optimizer._target_", "my.Optimizer")
-    config["parameter_groups"]["rules"] = [{"match": "a", "heat": 3}]
-    assert not is_closed(config, "parameter_groups.rules[0]")
+def test_networks_by_name_take_what_their_functions_do():
+    config = composed("recipe=mlp", "model=timm", "+model.drop_rate=0.2")
+    assert not is_closed(config, "model")
     assert told(config) == ""
+    assert "Did you mean 'model.name'?" in told({**config, "model": {**config["model"], "nam": "a"}})
+
+
+def test_preprocessing_is_closed_where_it_has_values():
+    values = {"size": 256, "crop": 224, "mean": [0.5], "std": [0.5]}
+    config = put(composed("recipe=transfer"), "data.preprocessing", values)
+    assert told(config) == ""
+    config["data"]["preprocessing"]["maen"] = [0.5]
+    assert "data.preprocessing.maen=[0.5]: there is no such key. Did you mean 'data.preprocessing.mean'?" in told(
+        config
+    )
+    assert told(put(config, "data.preprocessing", "auto")) == ""
+    assert "must be a mapping, auto or null" in told(put(config, "data.preprocessing", "atuo"))
 
 
 @pytest.mark.parametrize(
@@ -613,12 +670,25 @@ def test_without_a_config_the_groups_of_trainkits_own_are_known():
         ("callbacks.early_stopping.mode", "up", "unknown-choice", "must be one of min, max, null"),
         ("callbacks", "progress", "wrong-type", "must be objects by name, or null"),
         ("loggers.tensorboard._partial_", "maybe", "wrong-type", "must be true or false"),
-        ("parameter_groups.rules", [{"match": "a", "lrr": 1}], "unknown-key", "parameter_groups.rules[0].lrr=1: there is no such key. Did you mean 'parameter_groups.rules[0].lr'?"),
-        ("parameter_groups.rules", [{"match": "a", "lr": -1}], "out-of-range", "parameter_groups.rules[0].lr=-1: must be at least 0"),
-        ("parameter_groups.rules", [{"match": "a", "momentum": 1}], "unknown-key", "Keys: match, lr, weight_decay, name, betas"),
-        ("parameter_groups.rules", [{"lr": 1}], "missing-key", "parameter_groups.rules[0]={lr: 1}: has no match. Write such as match: head.*"),
-        ("parameter_groups.rules", ["head.*"], "wrong-type", "parameter_groups.rules[0]=head.*: must be a mapping"),
-        ("parameter_groups.rules", {"match": "a"}, "wrong-type", "must be a list of values"),
+        ("parameter_groups.rules", [{"match": "a"}], "unknown-key", "Did you mean 'freeze.rules'?"),
+        ("freeze.rules", [{"match": "a", "lrr": 1}], "unknown-key", "freeze.rules[0].lrr=1: there is no such key. Did you mean 'freeze.rules[0].lr'?"),
+        ("freeze.rules", [{"match": "a", "start": "1ep"}], "unknown-key", "freeze.rules[0].start=1ep: there is no such key."),
+        ("freeze.rules", [{"match": "a", "lr": -1}], "out-of-range", "freeze.rules[0].lr=-1: must be at least 0"),
+        ("freeze.rules", [{"match": "a", "momentum": 1}], "unknown-key", "Keys: match, trainable, from, until"),
+        ("freeze.rules", [{"match": "a", "from": "3"}], "wrong-type", "freeze.rules[0].from='3': must be a duration in epochs or steps, such as 3ep, or plateau, or null. Write 3ep or 3st."),
+        ("freeze.rules", [{"match": "a", "from": "3min"}], "wrong-type", "or plateau"),
+        ("freeze.rules", [{"match": "a", "norm": "evl"}], "unknown-choice", "Did you mean 'eval'?"),
+        ("freeze.rules", [{"lr": 1}], "missing-key", "freeze.rules[0]={lr: 1}: has no match. Write such as match: 'head.*'"),
+        ("freeze.rules", ["head.*"], "wrong-type", "freeze.rules[0]=head.*: must be a mapping"),
+        ("freeze.rules", {"match": "a"}, "wrong-type", "must be a list of values"),
+        ("freeze.patience", 0, "out-of-range", "must be at least 1"),
+        ("weights.sorce", "a.pt", "unknown-key", "Did you mean 'weights.source'?"),
+        ("weights.rename", {"a": 3}, "wrong-type", "its a, 3, must be text"),
+        ("weights.allow", "head.*", "wrong-type", "must be a list of texts. Write [head.*]."),
+        ("head.name", 3, "wrong-type", "head.name=3: must be text, a list of texts, a mapping or null"),
+        ("head.name", {"fc": 0}, "out-of-range", "its fc, 0, must be at least 1"),
+        ("head.init", "zeros", "unknown-choice", "Did you mean 'zero'?"),
+        ("head.dropout", 1, "out-of-range", "must be at least 0 and less than 1"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_the_cure(path, value, rule, text):
@@ -688,7 +758,12 @@ def test_a_wrong_value_is_refused_with_the_cure(path, value, rule, text):
         ("monitor.metric", "val/anything at all"),
         ("width", 32),
         ("hydra", {"run": {"dir": "."}}),
-        ("parameter_groups.rules", [{"match": "head.*", "lr": 0.1, "betas": [0.8, 0.9], "name": "head", "max_lr": 3}]),
+        ("freeze.rules", [{"match": ["head.*", "@head"], "lr": 0.1, "options": {"betas": [0.8, 0.9], "max_lr": 3}}]),
+        ("freeze.rules", [{"match": "a", "from": "plateau", "until": "500st", "warmup": "0.5ep"}]),
+        ("weights.rename", {"encoder.*": "backbone.*"}),
+        ("head.name", ["fc", "aux.fc"]),
+        ("head.name", {"fc": 10}),
+        ("freeze", None),
         ("objective.loss.reduction", "none"),
         ("objective", {"_target_": "my.objective", "loss": 3}),
     ],
@@ -856,7 +931,14 @@ def test_each_part_is_a_structured_config(part):
 
 
 def test_the_groups_of_trainkits_own_are_structured():
-    assert {group for group, _, _ in structured()} == {"trainer", "data", "schedule", "checkpoint", "averaging"}
+    assert {group for group, _, _ in structured()} == {
+        "trainer",
+        "data",
+        "schedule",
+        "freeze",
+        "checkpoint",
+        "averaging",
+    }
     assert {name for _, name, _ in structured()} == {"schema"}
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision
 
-from trainkit.config.composing.compose import compose, plain
+from trainkit.config.composing.compose import compose, composed, plain
 from trainkit.config.composing.recipes import options
 from trainkit.config.targets.trust import UNPICKLING, hold, require_trustable
 from trainkit.errors import ConfigError
@@ -20,7 +20,7 @@ RECIPES = [("mlp", "model=sequential"), ("mlp", "averaging=ema"), ("mlp", "avera
 
 @pytest.mark.parametrize("recipe", options("recipe"))
 def test_what_trainkit_itself_composes_is_held_to_be_good(recipe: str) -> None:
-    hold(plain(compose(recipe)))
+    hold(plain(composed([f"recipe={recipe}"]).config))  # its weights need not be there
 
 
 @pytest.mark.parametrize(("recipe", "override"), RECIPES)
@@ -36,6 +36,26 @@ def test_so_are_its_optimizers(optimizer: str) -> None:
 @pytest.mark.parametrize("schedule", options("schedule"))
 def test_so_are_its_schedules(schedule: str) -> None:
     hold(plain(compose("mlp", f"schedule={schedule}")))
+
+
+PRETRAINED = [
+    ("cnn", "model=torchvision", "model.name=resnet18", "data=image_folder", "data.classes=5", "head.outputs=5"),
+    ("cnn", "model=timm", "model.name=resnet18", "data=image_folder", "data.classes=5", "freeze=gradual"),
+    ("mlp", "freeze=discriminative", "head.name={layers.7: 10}", "weights.rename={a.*: b.*}"),
+]
+
+
+@pytest.mark.parametrize("values", PRETRAINED)
+def test_so_are_networks_by_name_with_their_plan(values: tuple[str, ...]) -> None:
+    config = plain(composed([f"recipe={values[0]}", *values[1:]]).config)
+    hold(config)
+    for path in ("options", "name"):
+        spoilt = {**config, "model": {**config["model"], path: {"_target_": "os.system", "command": "true"}}}
+        with pytest.raises(ConfigError, match=r"os\.system"):
+            hold(spoilt)
+    spoilt = {**config, "freeze": {"rules": [{"match": "*", "options": {"x": {"_target_": "os.system"}}}]}}
+    with pytest.raises(ConfigError, match=r"os\.system"):
+        hold(spoilt)
 
 
 GOOD = {

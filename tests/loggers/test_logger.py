@@ -46,3 +46,18 @@ def test_one_that_fails_is_told_once_and_left_out() -> None:
 def test_what_is_meant_for_the_user_comes_through(error: BaseException) -> None:
     with pytest.raises(type(error)):
         say_all(Loggers([Book(error)], []))
+
+
+def test_a_text_goes_to_those_that_take_such() -> None:
+    class Reader(Book):
+        text = Book._take
+
+    book, reader, told = Book(), Reader(), list[str]()
+    loggers = Loggers([book, reader], told)
+    loggers.text("freeze", "| a |", counters := Counters())
+    assert (book.calls, reader.calls, told) == ([], [("freeze", "| a |", counters)], [])
+    bad = Reader(OSError("full"))
+    loggers = Loggers([bad, reader], told)
+    loggers.text("freeze", "", counters)
+    assert list(loggers) == [reader]
+    assert len(told) == 1

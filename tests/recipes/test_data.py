@@ -112,3 +112,17 @@ def test_augmentation_is_keyed_by_sample():
     assert torch.equal(first, epoch(0, num_workers=2))
     assert not torch.equal(first, epoch(1))
     assert not torch.equal(first, default_collate([digits().train[i] for i in range(40)])[0])
+
+
+def test_some_digits_alone_are_numbered_as_they_are_named():
+    whole = torch.cat([labels for _, labels in tensors(digits())]).bincount()
+    chosen = torch.cat([labels for _, labels in tensors(digits(only=[7, 5]))])
+    assert chosen.bincount().tolist() == [whole[7], whole[5]]
+    sevens = {image.numpy().tobytes() for part in digits() for image, label in part if label == 7}
+    assert {image.numpy().tobytes() for part in digits(only=[7, 5]) for image, label in part if label == 0} == sevens
+
+
+@pytest.mark.parametrize("only", [[], [1, 1], [10], [-1, 2]])
+def test_what_is_no_digit_is_refused(only):
+    with pytest.raises(ConfigError, match=r"data\.datasets\.only=.*different digits"):
+        digits(only=only)

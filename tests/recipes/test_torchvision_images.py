@@ -158,3 +158,24 @@ def test_unknown_names_and_shares_are_refused(tmp_path):
         torchvision_images("cifar", str(tmp_path))
     with pytest.raises(ConfigError, match=r"data\.datasets\.validation=1"):
         torchvision_images("mnist", str(tmp_path), validation=1)
+
+
+def test_preprocessing_of_weights_takes_the_place_of_the_usual(cifar10, mnist):
+    steps = {"size": 16, "crop": 8, "mean": [0.5, 0.25, 0.0], "std": [0.5, 1.0, 2.0]}
+    splits = torchvision_images("cifar10", str(cifar10), preprocessing=steps)
+    assert [len(part) for part in splits] == [18, 2, 4]
+    for part in splits:
+        image, label = part[0]
+        assert (image.shape, label.dtype) == ((3, 8, 8), torch.int64)
+        assert torch.allclose(image[:, 0, 0], torch.tensor([1.0, -0.25, 0.0]), atol=1e-6)
+    grey = torchvision_images("mnist", str(mnist), preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}).test
+    assert torch.allclose(grey[2][0], torch.from_numpy(PIXELS["t10k"][2]).expand(3, 28, 28) / 255, atol=1e-6)
+
+
+def test_named_augmentation_goes_with_preprocessing(cifar10):
+    steps = {"size": 8, "crop": 8, "mean": [0.5] * 3, "std": [0.5] * 3}
+    splits = torchvision_images("cifar10", str(cifar10), preprocessing=steps, augment="light")
+    assert splits.train.transform is not splits.test.transform
+    assert splits.train[0][0].shape == (3, 8, 8)
+    with pytest.raises(ConfigError, match=r"data\.augment=light: goes with a data\.preprocessing"):
+        torchvision_images("cifar10", str(cifar10), augment="light")

@@ -11,6 +11,10 @@ def __getattr__(name: str) -> Any:
         from trainkit.callbacks.progress import Progress
 
         return Progress
+    if name == "FreezeTable":
+        from trainkit.callbacks.freeze_table import FreezeTable
+
+        return FreezeTable
     if name == "Predictions":
         from trainkit.callbacks.predictions import Predictions
 

@@ -36,10 +36,12 @@ def read_any(path: str | Path, which: str = "last") -> dict[str, Any]:
         return {"model": _read_safetensors(file), "averaging": {}}
     try:
         return read(file)
-    except ConfigError:
+    except ConfigError as error:
         try:
-            content = load(file)
-        except (ValueError, OSError):
+            content = load(file, old=True)
+        except (ValueError, OSError) as reason:
+            if "old format" in str(error):
+                raise ConfigError(f"{file}: cannot be read as a checkpoint: {reason}") from None
             content = None
         if not isinstance(content, dict) or type(content.get("format")) is int:
             raise

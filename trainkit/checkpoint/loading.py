@@ -32,7 +32,7 @@ EXPANDED, SHARED = 1 << 30, 16
 
 PLAIN = (str, bytes, int, float, bool, complex, type(None), torch.Size, torch.device, torch.dtype, torch.layout)
 NESTED = (dict, OrderedDict, Counter, list, tuple, set)
-_REBUILD = ("tensor_v2", "tensor_v3", "parameter", "parameter_with_state")
+_REBUILD = ("tensor", "tensor_v2", "tensor_v3", "parameter", "parameter_with_state")
 GLOBALS = frozenset(
     ["collections.OrderedDict", "collections.Counter", "torch.Size", "torch.device", "_codecs.encode"]
     + ["torch.serialization._get_layout", "torch.storage.UntypedStorage"]
@@ -48,8 +48,13 @@ class Unsafe(ValueError):
     """The file asks for code to run, or for more memory than it is worth. The text says for what."""
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, old: bool = False) -> Any:
     """Return what ``torch.save`` wrote into a file: tensors, mapped from the file, and plain values.
+
+    Args:
+        path: The file.
+        old: Whether torch's format from before version 1.6 is read too, which many files of weights are still of. Its
+            tensors are in memory, not mapped.
 
     Raises:
         Unsafe: If the file holds more than that; nothing of it was run.
@@ -60,6 +65,8 @@ def load(path: str | Path) -> Any:
         raise ValueError("is not a regular file")
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":
+            if old:
+                return _load_old(path, file)
             raise _legacy(file)
         with _archive(file) as archive:
             pickled = _pickle_of(archive)
@@ -74,6 +81,55 @@ def load(path: str | Path) -> Any:
         raise _reason(error, pickled) from None
     _Weighing(os.path.getsize(path)).require_fair(state)
     return state
+
+
+def _load_old(path: str | Path, file: IO[bytes]) -> Any:
+    """Read torch's older format: five pickles, the fourth of them the state, then the bytes of each storage."""
+    size, claimed = os.fstat(file.fileno()).st_size, 0
+
+    def held(storage: Any, location: str) -> Any:
+        """Refuse storages of more bytes than the file has; their memory was asked for, but not touched yet."""
+        nonlocal claimed
+        claimed += storage.nbytes()
+        if claimed > size:
+            raise Unsafe(f"names {claimed:,} bytes of tensors in a file of {size:,}")
+        return storage
+
+    pickled = _pickles_of(file)
+    _require_known(pickled)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location=held, weights_only=True)
+    except (OSError, Unsafe):
+        raise
+    except Exception as error:  # noqa: BLE001 - a file made to mislead fails in any way
+        raise _reason(error, pickled) from None
+    _Weighing(size).require_fair(state)
+    return state
+
+
+def _pickles_of(file: IO[bytes]) -> bytes:
+    """Return the pickles that a file of the older format begins with; raise if it is none."""
+    file.seek(0)
+    try:
+        for number in range(5):
+            found = False
+            for _, argument, _ in pickletools.genops(file):
+                found = found or argument == torch.serialization.MAGIC_NUMBER
+                if file.tell() > PICKLE_BYTES:
+                    raise Unsafe(f"holds more than {PICKLE_BYTES:,} bytes of names and numbers")
+            if number == 0 and not found:
+                raise _legacy(file)
+    except Unsafe:
+        raise
+    except Exception as error:  # noqa: BLE001 - a file made to mislead fails in any way
+        if isinstance(reason := _legacy(file), Unsafe) and "old format" not in str(reason):
+            raise reason from None  # what it would have called says more
+        raise ValueError(f"is damaged: {_line(error)}") from None
+    end = file.tell()
+    file.seek(0)
+    return file.read(end)
 
 
 def _archive(file: IO[bytes]) -> zipfile.ZipFile:

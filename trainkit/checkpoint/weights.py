@@ -89,7 +89,7 @@ def load(
     if match.prefixes:
         log.warning("%s carry %s before their names: taken off", where, " and ".join(map(repr, match.prefixes)))
     model.load_state_dict(match.fitting, strict=False)
-    fresh = sorted(model.state_dict().keys() - match.fitting.keys() - _tied(model, match.fitting))
+    fresh = sorted(model.state_dict().keys() - match.fitting.keys() - tied(model, match.fitting))
     return Loaded(sorted(match.fitting), sorted([*match.unexpected, *match.mismatched]), fresh, match.prefixes)
 
 
@@ -143,36 +143,36 @@ def unnested(state: Any, where: str) -> Mapping[str, Any]:
 def _match(model: nn.Module, weights: Mapping[str, Any], where: str) -> _Match:
     own = model.state_dict(keep_vars=True)
     match = _Match()
-    names, match.prefixes = _renamed(own, weights)
+    names, match.prefixes = unwrapped(own, weights)
     given = {names[name]: value for name, value in weights.items()}
     for name, value in given.items():
         if name not in own:
             match.unexpected.append(name)
-            match.rows.append((name, _shape(value), "-"))
+            match.rows.append((name, shape_of(value), "-"))
         elif not isinstance(own[name], Tensor) or not isinstance(value, Tensor):
             match.fitting[name] = value  # what a module keeps besides its tensors is its own affair
         elif not is_lazy(own[name]) and (
             value.shape != own[name].shape or value.is_complex() != own[name].is_complex()
         ):
             match.mismatched.append(name)
-            match.rows.append((name, _shape(value), _shape(own[name])))
+            match.rows.append((name, shape_of(value), shape_of(own[name])))
             _note(match, value, own[name])
         else:
             match.fitting[name] = value
-    absent = own.keys() - given.keys() - _tied(model, match.fitting)
-    match.missing = [name for name in own if name in absent and not _optional(name, own[name])]
-    match.rows += [(name, "-", _shape(own[name])) for name in match.missing]
+    absent = own.keys() - given.keys() - tied(model, match.fitting)
+    match.missing = [name for name in own if name in absent and not optional(name, own[name])]
+    match.rows += [(name, "-", shape_of(own[name])) for name in match.missing]
     order = {name: place for place, name in enumerate([*match.mismatched, *match.missing, *match.unexpected])}
     match.rows.sort(key=lambda row: order[row[0]])
     if match.missing or match.unexpected:
         match.sizes = None
     if not match.prefixes and isinstance(metadata := getattr(weights, "_metadata", None), dict):
-        match.fitting = _Versioned(match.fitting, metadata)
-    _require_ties(model, match.fitting, where)
+        match.fitting = Versioned(match.fitting, metadata)
+    require_ties(model, match.fitting, where)
     return match
 
 
-class _Versioned(dict[str, Any]):
+class Versioned(dict[str, Any]):
     """A state dict with the versions of the modules that wrote it, which torch looks for in this attribute."""
 
     def __init__(self, values: Mapping[str, Any], metadata: Mapping[Any, Any]) -> None:
@@ -180,11 +180,11 @@ class _Versioned(dict[str, Any]):
         plain = ((name, entry) for name, entry in metadata.items() if isinstance(name, str) and isinstance(entry, dict))
         self._metadata = {name: {"version": v} for name, entry in plain if isinstance(v := entry.get("version"), int)}
 
-    def copy(self) -> _Versioned:
-        return _Versioned(self, self._metadata)
+    def copy(self) -> Versioned:
+        return Versioned(self, self._metadata)
 
 
-def _renamed(own: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+def unwrapped(own: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the model's name for each name in the file, and the prefixes that the file's names lost."""
     if own.keys() == given.keys():
         return {name: name for name in given}, ()
@@ -219,14 +219,14 @@ def _places(model: nn.Module) -> dict[str, tuple[int, int, tuple[int, ...]]]:
     }
 
 
-def _tied(model: nn.Module, given: Mapping[str, Any]) -> set[str]:
+def tied(model: nn.Module, given: Mapping[str, Any]) -> set[str]:
     """Return the names that get their values through another name of the same tensor."""
     places = _places(model)
     filled = {places[name] for name in given if name in places}
     return {name for name, place in places.items() if place in filled and name not in given}
 
 
-def _require_ties(model: nn.Module, given: Mapping[str, Any], where: str) -> None:
+def require_ties(model: nn.Module, given: Mapping[str, Any], where: str) -> None:
     """Refuse two values for one tensor, of which the later would win without a word."""
     first: dict[tuple[int, int, tuple[int, ...]], str] = {}
     for name, place in _places(model).items():
@@ -238,7 +238,7 @@ def _require_ties(model: nn.Module, given: Mapping[str, Any], where: str) -> Non
                 )
 
 
-def _optional(name: str, own: Any) -> bool:
+def optional(name: str, own: Any) -> bool:
     """Say whether torch itself does without it: files from before batch norm counted its batches."""
     return name.endswith("num_batches_tracked") or not isinstance(own, Tensor)
 
@@ -277,7 +277,7 @@ def _table(match: _Match, where: str) -> str:
     return "\n".join([f"{where} do not fit the model: {told}, {fits}", *lines, *[f"  and {more} more"] * (more > 0)])
 
 
-def _shape(value: Any) -> str:
+def shape_of(value: Any) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     return "any" if is_lazy(value) else "x".join(map(str, value.shape)) or "scalar"

@@ -13,7 +13,10 @@ from trainkit.config.composing.recipes import groups, options, recipes
 from trainkit.errors import ConfigError, nearest
 
 PROGRAM = "python -m trainkit"
-ROOT_KEYS = ("seed", "name", "tags", "run_dir", "resume", "test", "monitor", "penalty", "parameter_groups")
+ROOT_KEYS = (
+    *("seed", "name", "tags", "run_dir", "resume", "test", "monitor", "penalty", "parameter_groups", "weights"),
+    "head",
+)
 """Keys that a config has besides its groups."""
 
 

@@ -24,10 +24,13 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(NEEDS)
     from trainkit.checkpoint.foreign import read_any
     from trainkit.checkpoint.weights import hinted
+    from trainkit.commands.going_on import config_of
     from trainkit.config.build import build_evaluator, build_parts
+    from trainkit.config.transferring import prepared
 
     state = read_any(composed.config.resume, "best")
-    parts = build_parts(composed.config)
+    config = prepared(composed.config, config_of(composed.config.resume, state))
+    parts = build_parts(config, load=False)
     loader = parts.loader("test") or parts.loader("val")
     if loader is None:
         raise ConfigError("eval needs data: this config has neither a test nor a validation set")

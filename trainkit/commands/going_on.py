@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,33 @@ def changed(origin: Origin, values: dict[str, Any]) -> list[Difference]:
     Raises:
         ConfigError: If a difference is refused; the message is the table of all.
     """
-    if not origin.state.get("about", {}).get("config"):  # of a Trainer without a config, or of a former release
+    stored = config_of(origin.path, origin.state)
+    if not stored:
         return []
-    found = differences(stored_config(origin.path, origin.state), values)
+    found = differences(stored, values)
     require_no_refusal(found)
     return found
+
+
+def config_of(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config in a checkpoint; an empty one for that of a Trainer without, of a former release, or foreign.
+
+    Raises:
+        ConfigError: If it is damaged.
+    """
+    about = state.get("about")
+    return stored_config(path, state) if isinstance(about, dict) and about.get("config") else {}
+
+
+def loaded_before(origin: Origin | None) -> dict[str, Any]:
+    """Return what the run that goes on began with, as its checkpoint tells it; empty where weights were loaded anew."""
+    if origin is None or origin.weights_only:
+        return {}
+    try:
+        told = json.loads(origin.state["about"]["weights"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def go_on(report: Report, trainer: Trainer, origin: Origin | None, changes: Sequence[Difference]) -> None:

@@ -20,6 +20,7 @@ from trainkit.commands.run_folder import command
 from trainkit.config.checking.masking import masked_override
 from trainkit.loggers import TensorBoard
 from trainkit.trainer import Trainer
+from trainkit.transfer import LoadReport
 from trainkit.values import shown
 
 log = logging.getLogger("trainkit")
@@ -97,7 +98,13 @@ class _Notes(logging.Handler):
         self._report.note(text)
 
 
-def banner(report: Report, trainer: Trainer, name: str, changed: Mapping[str, tuple[Any, Any]] | None = None) -> None:
+def banner(
+    report: Report,
+    trainer: Trainer,
+    name: str,
+    changed: Mapping[str, tuple[Any, Any]] | None = None,
+    loaded: LoadReport | None = None,
+) -> None:
     """Say what is about to be trained, on what, and where it is kept.
 
     Args:
@@ -105,6 +112,7 @@ def banner(report: Report, trainer: Trainer, name: str, changed: Mapping[str, tu
         trainer: What trains it.
         name: The recipe's.
         changed: What the run changes of the recipe: path to (the recipe's value, this run's).
+        loaded: What was done with the weights that it starts from; TensorBoard has it too.
     """
     parameters = list(trainer.model.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
@@ -114,11 +122,18 @@ def banner(report: Report, trainer: Trainer, name: str, changed: Mapping[str, tu
             "recipe": name,
             **changed_row(changed or {}),
             "device": f"{trainer.device}, {trainer.settings.precision}",
-            "parameters": f"{total:,}" + ("" if trainable == total else f", of which {trainable:,} trained"),
+            "parameters": f"{total:,}" + ("" if trainable == total else f", of which {_trained(trainer, trainable)}"),
             "steps": f"{trainer.total_steps or 'unknown'} ({trainer.steps_per_epoch or 'unknown'} an epoch)",
             "run folder": str(trainer.run_dir or "none, nothing is kept"),
         }
     )
+    if loaded is not None:
+        report.print(loaded.table())
+        trainer.loggers.text("weights", loaded.markdown(), trainer.counters)
+
+
+def _trained(trainer: Trainer, count: int) -> str:
+    return f"{count:,} trained" + " at first" * any(group.changes for group in trainer.freeze.groups)
 
 
 def changed_row(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, str]:

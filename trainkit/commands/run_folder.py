@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,21 @@ def write_config(folder: Path, config: str, overrides: Sequence[str]) -> None:
 
 
 def write_summary(
-    folder: Path, trainer: Trainer, overrides: Sequence[str], warnings: Sequence[str] = ()
+    folder: Path,
+    trainer: Trainer,
+    overrides: Sequence[str],
+    warnings: Sequence[str] = (),
+    weights: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write ``summary.json``: how the run ended and with what numbers, and what was warned of on the way."""
+    """Write ``summary.json``: how the run ended and with what numbers, and what was warned of on the way.
+
+    Args:
+        folder: The run folder.
+        trainer: After the training.
+        overrides: Those of the command line.
+        warnings: What was warned of.
+        weights: What was loaded at the run's start, as a :class:`trainkit.transfer.LoadReport` tells it.
+    """
     counters, best = trainer.counters, trainer.best
     summary = {
         "status": trainer.ending.status,
@@ -119,6 +131,8 @@ def write_summary(
         "seconds": round(counters.seconds, 3),
         "samples_per_second": round(counters.samples / max(counters.seconds, 1e-9), 1),
         "seed": trainer.seed,
+        "weights": dict(weights) if weights else None,
+        "freeze": trainer.freeze.table(),
         "warnings": [*warnings, *_left_out(trainer)],
         "command": command("train", overrides),
         "versions": versions(),

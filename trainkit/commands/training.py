@@ -15,16 +15,17 @@ from torch import nn
 
 from trainkit.checkpoint.weights import hinted
 from trainkit.commands import run_folder
-from trainkit.commands.going_on import changed, go_on, origin_of, set_aside
+from trainkit.commands.going_on import changed, config_of, go_on, loaded_before, origin_of, set_aside
 from trainkit.commands.report import Report, again, banner, final_table, model_table
 from trainkit.commands.run_dir import possible
 from trainkit.commands.trial import require_fitting
 from trainkit.config.build import Parts, build_evaluator, build_parts, build_trainer
 from trainkit.config.checking.check import raw_of, size_findings, sound
 from trainkit.config.checking.masking import masked
-from trainkit.config.composing.compose import composed_of, to_yaml
+from trainkit.config.composing.compose import composed_of, plain, to_yaml
 from trainkit.config.composing.composed import Composed
 from trainkit.config.paths import at
+from trainkit.config.transferring import prepared
 from trainkit.data import Loader
 from trainkit.errors import ConfigError
 from trainkit.failures import First, look_at_data
@@ -35,7 +36,10 @@ from trainkit.trainer import Trainer
 
 log = logging.getLogger("trainkit")
 
-HYPERPARAMETERS = ("optimizer", "schedule", "model", "objective", "averaging", "penalty", "parameter_groups", "seed")
+HYPERPARAMETERS = (
+    *("optimizer", "schedule", "freeze", "model", "weights", "head", "objective", "averaging", "penalty"),
+    *("parameter_groups", "seed"),
+)
 """The groups whose values are listed beside the results."""
 
 
@@ -90,9 +94,11 @@ def train(
         if run_dir is not None and Path(run_dir).is_dir():
             stack.enter_context(held(Path(run_dir)))
         origin = origin_of(None if config.resume is None else str(config.resume), run_dir)
-        values = masked(composed.plain)
+        config = prepared(config, {} if origin is None else config_of(origin.path, origin.state))
+        values = masked(plain(config))
         changes = [] if origin is None or origin.weights_only else changed(origin, values)
-        parts = build_parts(config)
+        parts = build_parts(config, load=origin is None)
+        loaded = loaded_before(origin) if parts.start.loaded is None else parts.start.loaded.as_dict()
         findings = [*findings, *_sizes(composed, parts)]
         starts = origin is None or origin.weights_only
         first = _look(parts) if starts else First()
@@ -111,9 +117,10 @@ def train(
             raise
         trainer.looked_at = starts
         trainer.store.about |= {"config": json.dumps(values), "command": run_folder.command("train", overrides)}
+        trainer.store.about |= {"weights": json.dumps(loaded)} if loaded else {}
         report = Report(parts.run_dir)
         with report.logging():
-            banner(report, trainer, str(config.name), _changed(composed))
+            banner(report, trainer, str(config.name), _changed(composed), parts.start.loaded)
             _warn(findings)
             report.print(_table_of(trainer, first))
             with hinted(parts.config, {} if origin is None else origin.state):
@@ -123,7 +130,7 @@ def train(
             if parts.run_dir is not None:
                 run_folder.write_config(parts.run_dir, to_yaml(values), overrides)
             first.forget()
-            _train(report, trainer, parts, overrides, values)
+            _train(report, trainer, parts, overrides, values, loaded)
             final_table(report, trainer, overrides, perf_counter() - started)
     return Result(dict(trainer.metrics), parts.run_dir, trainer.model, trainer.ending.status, trainer.ending.reason)
 
@@ -177,7 +184,14 @@ def _warn(findings: Sequence[Finding]) -> None:
             log.warning("%s", finding)
 
 
-def _train(report: Report, trainer: Trainer, parts: Parts, overrides: Sequence[str], values: dict[str, Any]) -> None:
+def _train(
+    report: Report,
+    trainer: Trainer,
+    parts: Parts,
+    overrides: Sequence[str],
+    values: dict[str, Any],
+    loaded: dict[str, Any],
+) -> None:
     """Fit and test, and write ``summary.json`` whatever comes."""
     try:
         trainer.fit()
@@ -193,7 +207,7 @@ def _train(report: Report, trainer: Trainer, parts: Parts, overrides: Sequence[s
     finally:
         if parts.run_dir is not None:
             try:
-                run_folder.write_summary(parts.run_dir, trainer, overrides, report.warnings)
+                run_folder.write_summary(parts.run_dir, trainer, overrides, report.warnings, loaded)
             except OSError as error:  # which must not hide why the run ended
                 log.warning("summary.json was not written: %s", error.strerror)
 

@@ -13,16 +13,17 @@ from torch import nn
 from torch.utils.data import IterableDataset
 
 from trainkit.config.composing.compose import plain
-from trainkit.config.targets.instantiate import DIRECTIVES, instantiate, target_of
-from trainkit.config.targets.roles import fits_at_last, role_of
+from trainkit.config.parts import OPTIONAL, build_named, build_part, with_folder
+from trainkit.config.targets.instantiate import DIRECTIVES, target_of
 from trainkit.config.targets.signatures import signature_of
+from trainkit.config.transferring import Started, freeze_plan, prepared, started
 from trainkit.data import Loader, Source, Splits, keyed_stream, length
 from trainkit.device import pick
 from trainkit.errors import ConfigError
 from trainkit.evaluator import Evaluator
-from trainkit.keys import Streams, fold
+from trainkit.keys import fold
 from trainkit.objectives import Objective, penalised
-from trainkit.optim import Schedule, make_schedule, parameter_groups
+from trainkit.optim import Schedule, make_schedule
 from trainkit.settings import Settings
 from trainkit.timing import duration
 from trainkit.trainer import Trainer
@@ -30,8 +31,6 @@ from trainkit.trainer import Trainer
 LOADER_KEYS = ("num_workers", "pin_memory", "on_error", "max_errors", "changed", "timeout")
 WORKER_KEYS = ("prefetch_factor", "persistent_workers")
 """Those of the loader that mean something only if there are workers."""
-OPTIONAL = ("schedule", "averaging", "callbacks", "loggers", "checkpoint", "metrics")
-"""Groups that the command line may leave out: ``~averaging``."""
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "trainer": (),
     "data": ("datasets", "batch_size", "val_batch_size", "shuffle", "drop_last"),
@@ -52,6 +51,8 @@ class Parts:
     objective: Objective
     splits: Splits
     run_dir: Path | None
+    start: Started
+    """The same model, with what is known of its heads and weights."""
 
     def loader(self, name: str) -> Source | None:
         """Return the loader of ``train``, ``val`` or ``test``, None where there is no such data set."""
@@ -69,9 +70,15 @@ class Parts:
         return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, name=name, **options)
 
 
-def build_parts(config: DictConfig, run_dir: Path | None = None) -> Parts:
-    """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed."""
-    values: dict[str, Any] = {group: {} for group in OPTIONAL} | plain(config)
+def build_parts(config: DictConfig, run_dir: Path | None = None, load: bool = True) -> Parts:
+    """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed.
+
+    Args:
+        config: As it was composed.
+        run_dir: The run folder.
+        load: False where a checkpoint gives the model's weights, so that those of ``weights.source`` are not needed.
+    """
+    values: dict[str, Any] = {group: {} for group in OPTIONAL} | plain(prepared(config))
     for name in ("model", "data", "objective", "optimizer"):
         if not values.get(name):
             raise ConfigError(f"{name}: nothing chosen; a recipe or {name}=OPTION does")
@@ -81,15 +88,12 @@ def build_parts(config: DictConfig, run_dir: Path | None = None) -> Parts:
         _require_whole(f"data.{key}", values["data"].get(key, 0), least)
     settings = Settings.of(values["trainer"])
     pick(settings.device)
-    splits = _part(values["data"]["datasets"], "data.datasets")
-    streams = Streams()
-    with streams.kept():
-        streams.seed(fold(values["seed"], "model"))
-        model = _part(values["model"], "model")
-    objective = _part(values["objective"], "objective")
+    splits = build_part(values["data"]["datasets"], "data.datasets")
+    start = started(values, load)
+    objective = build_part(values["objective"], "objective")
     if values["penalty"]["l1"] or values["penalty"]["l2"]:
         objective = penalised(objective, **values["penalty"])
-    return Parts(values, settings, model, objective, splits, run_dir)
+    return Parts(values, settings, start.model, objective, splits, run_dir, start)
 
 
 def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
@@ -98,12 +102,12 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
     train_loader = parts.loader("train")
     assert train_loader is not None
     model = parts.model.to(pick(settings.device))  # before the optimizer, which may choose kernels by the device
-    groups = parameter_groups(model, **values["parameter_groups"])
-    optimizer = _part(_fused(values["optimizer"], model), "optimizer", groups)
+    plan, groups = freeze_plan(values, model, parts.start.heads)
+    optimizer = build_part(_fused(values["optimizer"], model), "optimizer", groups)
     loggers, store = [], None
     if run_dir is not None:
-        loggers = list(_named(values, "loggers", folder=run_dir / "tensorboard").values())
-        store = _part(_given(values["checkpoint"], "checkpoint", run_dir / "checkpoints"), "checkpoint")
+        loggers = list(build_named(values, "loggers", folder=run_dir / "tensorboard").values())
+        store = build_part(with_folder(values["checkpoint"], "checkpoint", run_dir / "checkpoints"), "checkpoint")
     return cls(
         model,
         parts.objective,
@@ -111,9 +115,10 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         train_loader,
         parts.loader("val"),
         schedule=_schedule(values["schedule"], optimizer, settings, length(train_loader)),
-        averaging=_part(values["averaging"], "averaging"),
-        metrics=_named(values, "metrics") or None,
-        callbacks=_named(values, "callbacks"),
+        averaging=build_part(values["averaging"], "averaging"),
+        freeze=plan if plan.rules else None,
+        metrics=build_named(values, "metrics") or None,
+        callbacks=build_named(values, "callbacks"),
         loggers=loggers,
         store=store,
         run_dir=run_dir,
@@ -126,7 +131,7 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
 
 def build_evaluator(parts: Parts) -> Evaluator:
     """Build what evaluates the model without an optimizer."""
-    metrics = _named(parts.config, "metrics") or None
+    metrics = build_named(parts.config, "metrics") or None
     return Evaluator(parts.model, parts.objective, parts.settings, metrics=metrics, seed=parts.config["seed"])
 
 
@@ -148,36 +153,6 @@ def _require_needed(values: Mapping[str, Any]) -> None:
 def _require_whole(path: str, value: Any, least: int) -> None:
     if type(value) is not int or value < least:
         raise ConfigError(f"{path}={value}: must be a whole number, at least {least}")
-
-
-def _part(node: Mapping[str, Any] | None, path: str, *arguments: Any) -> Any:
-    """Build one part of a training, None where there is no node for it.
-
-    Raises:
-        ConfigError: If it cannot be built, or is not what its place is for.
-    """
-    if not node and path in OPTIONAL:
-        return None
-    shared = {"optimizer": arguments[0]} if path == "schedule.scheduler" else {}  # of schedulers within it
-    found = instantiate(node, path, *arguments, shared=shared)
-    role = role_of(path)
-    if role is not None and node and not fits_at_last(found, path):
-        raise ConfigError(f"{path} ({node['_target_']}): gives a {type(found).__name__}, not {role.wanted}")
-    return found
-
-
-def _named(values: Mapping[str, Any], group: str, folder: Path | None = None) -> dict[str, Any]:
-    """Build the entries of a group, without those that are left out."""
-    nodes = {name: node for name, node in (values[group] or {}).items() if node}
-    return {name: _part(_given(node, f"{group}.{name}", folder), f"{group}.{name}") for name, node in nodes.items()}
-
-
-def _given(node: Any, path: str, folder: Path | None) -> Any:
-    """Return a node with the folder that its object is to write to, if it takes one and none is chosen."""
-    if folder is None or not isinstance(node, Mapping) or "_target_" not in node:
-        return node
-    signature = signature_of(target_of(node, path))
-    return {"folder": str(folder), **node} if "folder" in signature.names or signature.open_names else node
 
 
 def _fused(node: dict[str, Any], model: nn.Module) -> dict[str, Any]:
@@ -205,7 +180,7 @@ def _schedule(
 
     def built(optimizer: Any, **options: Any) -> Any:
         filled = {**scheduler, **options}
-        return _part(filled, "schedule.scheduler", optimizer)
+        return build_part(filled, "schedule.scheduler", optimizer)
 
     built.__signature__ = _signature(target_of(scheduler, "schedule.scheduler"))  # type: ignore[attr-defined]
     options = {key: value for key, value in scheduler.items() if key not in DIRECTIVES}

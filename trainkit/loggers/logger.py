@@ -17,7 +17,10 @@ Axis = Literal["step", "epoch"]
 
 
 class Logger(Protocol):
-    """Receives scalars, images and hyper-parameters. The five methods are all that the Trainer calls."""
+    """Receives scalars, images and hyper-parameters. The five methods are all that the Trainer calls.
+
+    One that has a ``text(name, text, counters)`` gets tables in Markdown too.
+    """
 
     def log(self, values: dict[str, float], counters: Counters, axis: Axis) -> None:
         """Take scalars by name, that belong to a step or to an epoch."""
@@ -55,6 +58,10 @@ class Loggers(list[Logger]):
     def image(self, name: str, image: Any, counters: Counters) -> None:
         self._each("image", name, image, counters)
 
+    def text(self, name: str, text: str, counters: Counters) -> None:
+        """Send a text in Markdown to those that take such."""
+        self._each("text", name, text, counters, among=[logger for logger in self if hasattr(logger, "text")])
+
     def hyperparameters(self, parameters: dict[str, Any], metrics: dict[str, float]) -> None:
         self._each("hyperparameters", parameters, metrics)
 
@@ -64,8 +71,8 @@ class Loggers(list[Logger]):
     def close(self) -> None:
         self._each("close")
 
-    def _each(self, method: str, *arguments: Any) -> None:
-        for logger in tuple(self):
+    def _each(self, method: str, *arguments: Any, among: Iterable[Logger] | None = None) -> None:
+        for logger in tuple(self) if among is None else among:
             try:
                 getattr(logger, method)(*arguments)
             except (ConfigError, TrainingError):

@@ -56,6 +56,15 @@ class TensorBoard:
         content = {"height": picture.height, "width": picture.width, "colorspace": 3}
         self._write([{"tag": name, "image": {**content, "encoded_image_string": png.getvalue()}}], counters.step)
 
+    def text(self, name: str, text: str, counters: Counters) -> None:
+        """Write a text in Markdown, at the number of steps."""
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
+        from tensorboard.plugins.text.metadata import create_summary_metadata
+
+        tensor = {"dtype": DT_STRING, "tensor_shape": {"dim": [{"size": 1}]}, "string_val": [text.encode()]}
+        value = {"tag": name, "metadata": create_summary_metadata(name, ""), "tensor": tensor}
+        self._write([value], counters.step)
+
     def hyperparameters(self, parameters: dict[str, Any], metrics: dict[str, float]) -> None:
         """Write the table row of this run. Its metrics are the last points of the curves; what has none gets one.
 

@@ -2,7 +2,8 @@
 
 from trainkit.optim.averaging import NoAverage as NoAverage
 from trainkit.optim.averaging import WeightAverage as WeightAverage
-from trainkit.optim.groups import parameter_groups as parameter_groups
+from trainkit.optim.freeze import FreezePlan as FreezePlan
+from trainkit.optim.freeze import NoFreeze as NoFreeze
 from trainkit.optim.options import ResumableOptimizer as ResumableOptimizer
 from trainkit.optim.options import resumable as resumable
 from trainkit.optim.schedules import NoSchedule as NoSchedule

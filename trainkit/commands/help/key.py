@@ -109,12 +109,18 @@ def explained_key(line: Line, tree: Outline, more: Sequence[Path], path: str) ->
     if isinstance(present, dict):
         value = "null" if "_target_" in present and found.default == "null" else ""
         found.takes = "" if found.takes == ANYTHING else found.takes
-    elif path not in FACTS and not is_secret(path):
+    elif path not in FACTS and not is_secret(path) and "[" not in path and not _is_in_nothing(tree.config, path):
         usual = key.default if present is None and key is not None and type(key.default) in (int, float) else present
         value = _example(found, usual, annotation, rules)
     if value:
         found.example = f"{PROGRAM} {shlex.join([*_line_of(line, found, tree, more), f'{path}={value}'])}"
     return found
+
+
+def _is_in_nothing(config: Mapping[str, Any], path: str) -> bool:
+    """Say whether the node around a key is null, so that the key cannot be set alone."""
+    parent = path.rpartition(".")[0]
+    return bool(parent) and is_there(config, parent) and at(config, parent) is None
 
 
 def known_paths(overrides: Sequence[str], more: Sequence[Path]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainkit.config.checking.crosschecks import cross_findings
-from trainkit.config.checking.fields import MISSING, Fields
+from trainkit.config.checking.fields import MISSING, Fields, apply
 from trainkit.config.checking.masking import masked_finding, secrets_of, typed_secrets
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.origins import Origins
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 CHOSEN = ("model", "data", "objective", "optimizer")
 """Groups that no training goes without."""
 
+TRANSFER = {
+    "freeze": ("rules",),
+    "weights": ("source", "prefix", "rename", "by_position", "allow"),
+    "head": ("name", "outputs", "init", "dropout"),
+    "data": ("preprocessing",),
+}
+"""Keys that mean something to the checks of transfer learning, which import torch."""
+
+NOTHING: tuple[Any, ...] = (None, False, [], {}, "default")
+"""What they say where they mean nothing."""
+
 log = logging.getLogger("trainkit")
 
 
@@ -37,14 +48,19 @@ def check(composed: Composed) -> list[Finding]:
     plain, origins = composed.plain, composed.origins
     found = [*composed.findings, *schema_findings(plain, origins, raw_of(composed))]
     found += [] if errors_in(composed.findings) else _unchosen(plain)
-    deep = not errors_in(found) or _has_own_targets(composed, found)
+    deep = not errors_in(found) or _has_own_targets(composed, found) or _sets_transfer(composed)
     found += [] if deep else _unknown_arguments(composed, found)
     if deep:
         from trainkit.config.targets.nodes import target_findings
         from trainkit.config.targets.trusted import Trusted
 
-        found += target_findings(plain, origins, Trusted.of(plain, [Path.cwd(), *composed.folders]))
+        trusted = Trusted.of(plain, [Path.cwd(), *composed.folders])
+        found += target_findings(without_auto(plain), origins, trusted)
     found += cross_findings(fields_of(composed, found), machine=deep)
+    if deep and _transfers(plain):
+        from trainkit.config.checking.transfer import transfer_findings
+
+        found += transfer_findings(fields_of(composed, found), trusted)
     secrets = secrets_of(plain) | typed_secrets(composed.overrides)
     return ordered(masked_finding(finding, secrets) for finding in _one_a_place(found))
 
@@ -82,7 +98,22 @@ def size_findings(composed: Composed, dataset: Dataset[Any]) -> list[Finding]:
     if fields.samples is not None:
         rest = 0 if fields.config["data"]["drop_last"] else fields.samples % size > 0
         fields.batches = (fields.samples // size + rest) or None  # none at all is told as such
-    return [finding for finding in cross_findings(fields, machine=False) if finding not in known]
+    found = cross_findings(fields, machine=False)
+    if _transfers(composed.plain):
+        from trainkit.config.checking.freezing import gate_findings
+
+        known += apply([gate_findings], fields_of(composed, []))
+        found += apply([gate_findings], fields)
+    return [finding for finding in found if finding not in known]
+
+
+def without_auto(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config in which no data set is given ``preprocessing: auto``, in whose place a run puts values."""
+    data = plain.get("data")
+    node = data.get("datasets") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(node, Mapping) or node.get("preprocessing") != "auto":
+        return plain
+    return {**plain, "data": {**data, "datasets": {**node, "preprocessing": None}}}
 
 
 def fields_of(composed: Composed, found: Sequence[Finding]) -> Fields:
@@ -95,6 +126,18 @@ def raw_of(composed: Composed) -> dict[str, Any]:
     """Return the config before interpolations were resolved, as plain dicts and lists."""
     raw: Any = {} if composed.raw is None else OmegaConf.to_container(composed.raw, resolve=False)
     return raw  # type: ignore[no-any-return]
+
+
+def _transfers(plain: Mapping[str, Any]) -> bool:
+    """Say whether a config freezes something, starts from weights, has a new head or prepares its images."""
+    options = [at(plain, f"{group}.{name}") for group, names in TRANSFER.items() for name in names]
+    return any(value not in NOTHING for value in options)
+
+
+def _sets_transfer(composed: Composed) -> bool:
+    """Say whether a person set something of a plan, of weights or a head, which the network's names judge."""
+    paths = [f"{group}.{name}" for group, names in TRANSFER.items() for name in names]
+    return any(composed.origins.set_by_user(path) and at(composed.plain, path) not in NOTHING for path in paths)
 
 
 def _has_own_targets(composed: Composed, found: Sequence[Finding]) -> bool:

@@ -52,6 +52,12 @@ def data_facts(fields: Fields) -> Iterator[Finding]:
             continue
         if at(fields.config, "data") is None or fact not in fields.config["data"]:
             continue
+        if fact in ("classes", "outputs") and str(at(fields.raw, "data.classes")).startswith("${class_folders:"):
+            folder = fields.get("data.folder")
+            there = isinstance(folder, str) and Path(folder).is_dir()
+            message = "has no class folders" if there else "there is no such folder"
+            yield fields.finding("unfit-data", "data.folder", message, fix="It must have one folder for each class")
+            return
         image = fact in ("channels", "size")
         told = "these data are no images" if image else f"these data do not say their {fact}"
         fix = "Choose other data or another model" if image else f"Give data.{fact} or {path}"
@@ -61,7 +67,7 @@ def data_facts(fields: Fields) -> Iterator[Finding]:
 def head(fields: Fields) -> Iterator[Finding]:
     """Hold the number of the model's outputs against the classes or outputs of the data."""
     outputs, classes = fields.number("data.outputs"), fields.number("data.classes")
-    for path in (*WIDTHS, *_last_layer(fields)):
+    for path in _widths(fields):
         width = fields.number(path)
         wanted, key = (classes, "data.classes") if classes is not None else (outputs, "data.outputs")
         if width is None or wanted is None or width == wanted:
@@ -78,7 +84,7 @@ def head(fields: Fields) -> Iterator[Finding]:
 
 def widths(fields: Fields) -> Iterator[int]:
     """Yield the numbers of outputs that the config gives the model, where it has them in a usual place."""
-    for path in (*WIDTHS, *_last_layer(fields)):
+    for path in _widths(fields):
         if isinstance(width := at(fields.config, path), int):
             yield width
 
@@ -224,6 +230,13 @@ def without_effect(fields: Fields) -> Iterator[Finding]:
         if at(fields.config, place) is not None and fields.by_line(place) and fields.get(other) == value:
             message = f"has no effect while {other}={shown(value)}"
             yield fields.finding("no-effect", place, message, severity="warning", fix=f"{fix} gives it one")
+
+
+def _widths(fields: Fields) -> list[str]:
+    """Return the paths where the number of the model's outputs may stand: a new head has its own."""
+    if fields.get("head.outputs") is not None:
+        return ["head.outputs"]
+    return [*WIDTHS, *_last_layer(fields)]
 
 
 def _last_layer(fields: Fields) -> list[str]:

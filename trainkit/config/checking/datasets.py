@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from trainkit.config.checking.check import fields_of, size_findings
+from trainkit.config.checking.check import fields_of, size_findings, without_auto
 from trainkit.config.checking.crosschecks import widths
 from trainkit.config.checking.monitored import kind_of
 from trainkit.config.composing.composed import Composed
@@ -27,7 +27,7 @@ def data_findings(composed: Composed) -> list[Finding]:
     Those of trainkit's recipes are built where their files are there; code of one's own may take any time, and is not
     called.
     """
-    node: dict[str, Any] = dict(composed.plain["data"]["datasets"])
+    node: dict[str, Any] = dict(without_auto(composed.plain)["data"]["datasets"])
     if not str(node.get("_target_")).startswith(SHIPPED):
         return [_unseen(f"{node.get('_target_')} is called when a run starts")]
     fetches = bool(node.get("download", False))

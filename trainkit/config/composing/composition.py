@@ -30,6 +30,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from trainkit.config.composing.class_folders import register as register_class_folders
 from trainkit.config.composing.recipes import folder
 from trainkit.errors import ConfigError
 
@@ -38,6 +39,8 @@ VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.star
 PROVIDER = "trainkit"
 ROOT = "config"
 """The file in trainkit's folder of configs from which every run starts."""
+register_class_folders()
+
 WRONG = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, AssertionError, AttributeError)
 """What a wrong file or override makes Hydra raise; the last four where it takes for granted how a file looks."""
 

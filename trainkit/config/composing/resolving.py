@@ -16,7 +16,10 @@ from trainkit.findings import Finding
 MISSING = "???"
 CIRCLE = "leads back to itself, in a circle"
 OF_JOB = "has a value in the jobs of a sweep alone"
-RESOLVERS = ("oc.env", "oc.select", "oc.decode", "oc.create", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "now")
+RESOLVERS = (
+    *("oc.env", "oc.select", "oc.decode", "oc.create", "oc.deprecated", "oc.dict.keys", "oc.dict.values"),
+    *("now", "class_folders"),
+)
 """OmegaConf's and Hydra's own that are there in a run."""
 
 

@@ -14,10 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from trainkit.config.composing.composition import Parsed
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.replacing import is_another, untaken
-from trainkit.config.composing.suggestions import MAIN, Keys, nearest
+from trainkit.config.composing.suggestions import MAIN, OF_NUMBER, Keys, nearest
 from trainkit.config.paths import at, is_there
 from trainkit.config.schema import keys as schema
 from trainkit.findings import Finding
+from trainkit.values import judged
 
 NAMED = ("callbacks", "loggers", "metrics")
 """Groups that hold named entries, of which there may be any number."""
@@ -112,7 +113,10 @@ class Setter:
             spare = key.default is not dataclasses.MISSING if built else key.default is None and parent == "data"
             if not spare:
                 default = ", or null" if before is None else ""
-                self._wrong(parsed, path, "cannot be left out", f"Give it another value{default}: {path}=VALUE")
+                fix = f"Give it another value{default}: {path}=VALUE"
+                if isinstance(before, dict) and path in MAIN:
+                    fix = f"Its keys are set one by one: {path}.{MAIN[path]}=VALUE"
+                self._wrong(parsed, path, "cannot be left out", fix)
 
     def _stands(self, parent: str) -> bool:
         return not parent or isinstance(at(self.tree, parent), dict)
@@ -124,11 +128,12 @@ class Setter:
         before = at(self.tree, path)
         if (there and value == MISSING) or is_another(value, before):
             self._put(parsed, path, value)
-        elif isinstance(value, dict) and isinstance(before, dict) and value:
+        elif isinstance(value, dict) and isinstance(before, dict) and value and not self._is_table(path, before):
             for key, inner in value.items():
                 self._set(parsed, f"{path}.{key}", inner)
         elif there and isinstance(before, dict) and not isinstance(value, dict | list) and value is not None:
-            if not (isinstance(value, str) and ("${" in value or not self._is_node(path, before))):
+            word = isinstance(value, str) and ("${" in value or not self._is_node(path, before))
+            if not word and not self._has_a_word(path, value):
                 self._whole_node(parsed, path, before)
             else:
                 self._put(parsed, path, value)
@@ -152,6 +157,16 @@ class Setter:
         """Say whether a mapping is one of keys or an object to build, which no text can stand for."""
         return "_target_" in before or schema.keys_of(self.tree, path) is not None or path in self.groups
 
+    def _is_table(self, path: str, before: Mapping[str, Any]) -> bool:
+        """Say whether a node is a table of the user's own names, which may have dots, and has none yet."""
+        key = schema.key_at(self.tree, path)
+        return not before and key is not None and schema.keys_of(self.tree, path) is None and "entries" not in key.rules
+
+    def _has_a_word(self, path: str, value: Any) -> bool:
+        """Say whether a node of keys may be a word instead, such as auto."""
+        key = schema.key_at(self.tree, path)
+        return key is not None and "within" in key.rules and judged(value, key.annotation, key.rules) is None
+
     def _put(self, parsed: Parsed, path: str, value: Any) -> None:
         try:
             # a mapping is merged into one of the same target alone; a list and a mapping could not be merged at all
@@ -168,8 +183,11 @@ class Setter:
         """Find a value that was given to a node of keys."""
         shown = _shown(parsed.value)
         main = MAIN.get(path, next((str(key) for key in before if not str(key).startswith("_")), ""))
+        main = OF_NUMBER.get(path, main) if type(parsed.value) is int else main
         fix = f"Did you mean '{path}.{main}={shown}'? " if main and path in MAIN else ""
         leave = f"; {path}=null leaves it out" if "_target_" in before else ""
+        if path == "data.preprocessing":
+            leave = f"; or {path}=auto"
         message = "is no single value but has keys of its own"
         self._wrong(parsed, path, message, f"{fix}{_listed(before)}{leave}", "wrong-type")
 
@@ -273,7 +291,9 @@ class Setter:
         has = [] if sign else self._of_another(parent, leaf)
         node = at(self.tree, parent) if parent else None
         parts = []
-        if has:
+        if items := self._of_items(path):
+            parts.append(items)
+        elif has:
             one = "has" if len(has) == 1 else "have"
             parts.append(f"{parent.partition('.')[0]}={' and '.join(has)} {one} it")
         elif meant is not None and (sign == "" or is_there(self.tree, meant) or meant in self.groups):
@@ -285,9 +305,27 @@ class Setter:
             parts.append(f"Did you mean '{root}.{near}.{leaf}'?")
         elif not parts and missing:
             parts.append(f"An entry of its own has a _target_: +{parent}={{_target_: ...}}")
+        if not parts and parent and node is None and (known := schema.keys_of(self.tree, parent)):
+            shown = nearest(leaf, known) or next(iter(known))
+            parts.append(f"Set the whole of {parent}, such as {parent}={{{shown}: VALUE, ...}}")
         if isinstance(node, dict) and (has or meant is None or not meant.startswith(f"{parent}.") or len(leaf) < 4):
             parts.append(_listed({**node, **(schema.keys_of(self.tree, parent) or {})}))
-        return " ".join(part + ("" if part.endswith("?") else ".") for part in parts).rstrip(".")
+        return " ".join(part + ("" if part.endswith("?") else ".") for part in parts).removesuffix(".")
+
+    def _of_items(self, path: str) -> str:
+        """Return where a key belongs that items of a list have: that of a rule, without or with an item not there."""
+        parent, _, leaf = path.rpartition(".")
+        beside = [key.path for key in (schema.keys_of(self.tree, parent) or {}).values() if "each" in key.rules]
+        around = parent.rpartition(".")[0]
+        for place in (*beside, around):
+            key = schema.key_at(self.tree, place) if place else None
+            known = schema.keys_of(self.tree, f"{place}[0]") or {} if key is not None and "each" in key.rules else {}
+            if leaf not in known or (place != around and self._of_another(parent, leaf)):
+                continue
+            number = len(at(self.tree, place) or ())
+            has = f"{place} has {number or 'no'} item{'s' * (number != 1)}. " if place == around else ""
+            return f"{has}It is a key of an item: {place}=[{{..., {leaf}: VALUE}}]"
+        return ""
 
     def _of_another(self, parent: str, leaf: str) -> list[str]:
         """Return the other options of a group that have a key which this one lacks."""

@@ -18,6 +18,7 @@ from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.composition import Parsed, base, parse, store
 from trainkit.config.composing.line import Line
 from trainkit.config.composing.origins import Origin
+from trainkit.config.composing.presets import rules_of_preset
 from trainkit.config.composing.recipes import folder, groups
 from trainkit.config.secrets import MASKED
 from trainkit.errors import ConfigError
@@ -25,7 +26,7 @@ from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
 NAME = "_stored"
-COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups")
+COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups", "weights", "head", "freeze")
 """Groups whose keys may be newer than the run."""
 
 
@@ -73,12 +74,14 @@ def assemble_stored(path: str | Path, line: Line, state: Mapping[str, Any] | Non
     stored = stored_config(path, state)
     body = {key: value for key, value in stored.items() if key not in ("hydra", "trusted_packages")}
     more = [] if line.config_dir is None else [Path(line.config_dir).absolute()]
-    there = groups(*more)
+    there, rules = groups(*more), rules_of_preset(body.get("freeze"), more)
     body |= {"run_dir": None, "resume": None}
     for override in parsed:
         _give_way(body, override, there)
     hold(body, trust, str(path))
     body = _unmasked(_completed(body, OmegaConf.to_container(base(()).config)))  # type: ignore[arg-type]
+    if rules is not None and isinstance(body["freeze"], dict):
+        body["freeze"] = {**body["freeze"], "rules": rules}
     defaults: list[Any] = ["_self_", *({group: None} for group in there)]
     store(NAME, {"defaults": defaults, **body})
     file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
@@ -136,12 +139,11 @@ def stored_config(path: str | Path, state: Mapping[str, Any] | None = None) -> d
     about = state.get("about")
     text = about.get("config") if isinstance(about, dict) else None
     if text is not None:
-        return _parsed_json(text, f"{checkpoint}: its config")
+        return _modern(_parsed_json(text, f"{checkpoint}: its config"))
     if not Path(path).is_dir():
         beside = Path(path).absolute().parent.parent / "config.yaml"
     try:
-        config: dict[str, Any] = read_yaml(beside)
-        return config
+        return _modern(read_yaml(beside))
     except FileNotFoundError:
         raise ConfigError(f"{path}: holds no config, and there is no {beside}; name one by recipe=NAME") from None
     except OSError as error:
@@ -192,11 +194,33 @@ def _give_way(body: dict[str, Any], override: Parsed, there: Mapping[str, Any]) 
 def _completed(body: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     """Return the config with the keys that trainkit has learnt since it was stored, at their defaults."""
     groups = {entry.name for entry in folder().iterdir() if entry.is_dir()}  # one of these may have been left out
+    groups.discard("freeze")  # left out, it is as `none`
     body = {**{key: value for key, value in usual.items() if key not in groups}, **body}
     for key in COMPLETED:
         if isinstance(body.get(key), dict):
             body[key] = {**usual[key], **body[key]}
     return body
+
+
+def _modern(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of an older release as it is today: rules of parameter groups are the freeze plan's."""
+    groups = config.get("parameter_groups")
+    if not isinstance(groups, dict) or "rules" not in groups:
+        return config
+    rest = {key: value for key, value in groups.items() if key != "rules"}
+    rules = groups["rules"]
+    if not rules or not isinstance(rules, list):
+        return {**config, "parameter_groups": rest}
+    return {"freeze": {"rules": [_modern_rule(rule) for rule in rules]}, **config, "parameter_groups": rest}
+
+
+def _modern_rule(rule: Any) -> Any:
+    """Return a rule of a parameter group as one of a freeze plan, whose other options stand in a node of their own."""
+    if not isinstance(rule, dict):
+        return rule
+    own = {key: value for key, value in rule.items() if key in ("match", "lr", "weight_decay")}
+    options = {key: value for key, value in rule.items() if key not in own}
+    return {**own, "options": options} if options else own
 
 
 def _unmasked(node: Any) -> Any:

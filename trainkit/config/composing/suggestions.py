@@ -22,8 +22,12 @@ MAIN = {
     "model": "hidden",
     "callbacks": "early_stopping.patience",
     "averaging": "decay",
+    "weights": "source",
+    "head": "name",
 }
 """The key that is meant most likely where a value is given to a whole group."""
+OF_NUMBER = {"head": "outputs"}
+"""The same where the value is a whole number."""
 ROOTS = ("trainer", "optimizer", "data", "model", "monitor", "schedule", "checkpoint", "objective", "callbacks")
 """Of keys of one name, those of the first of these are meant most likely."""
 

@@ -9,8 +9,8 @@ from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
-from trainkit.config.schema.parts import PARTS
-from trainkit.config.schema.root import GROUPS, Root, Rule
+from trainkit.config.schema.parts import OPEN, PARTS
+from trainkit.config.schema.root import GROUPS, Root
 from trainkit.errors import closest, nearest
 from trainkit.findings import Finding
 from trainkit.values import Misfit, described, judged, shown
@@ -29,6 +29,8 @@ TENSORS = ("weight", "pos_weight")
 """Arguments of losses that are tensors, which a list cannot be taken for."""
 BUILT = {"checkpoint": "trainkit.checkpoint.Store", "averaging": "trainkit.optim.WeightAverage"}
 """Groups with one target of trainkit's own."""
+OF_THE_WHOLE = ("length", "shortest", "each", "entries", "within", "needed")
+"""Rules of a list or mapping that its items do not inherit."""
 ALIKE = 0.74
 """From this likeness on, a key in an open node is taken for a misspelt one; one wrong letter of four is 0.75."""
 
@@ -47,7 +49,7 @@ class Key(NamedTuple):
     @property
     def allowed(self) -> str:
         """What it takes, in few signs: ``int >= 1 | null``."""
-        return described(self.annotation, self.rules)
+        return "[{...}, ...]" if "each" in self.rules else described(self.annotation, self.rules)
 
 
 class Place(NamedTuple):
@@ -66,7 +68,7 @@ def key_at(config: Mapping[str, Any], path: str) -> Key | None:
 
     Args:
         config: The composed config as plain dicts and lists; it says which ``_target_`` the nodes have.
-        path: Such as ``trainer.max_epochs``, ``callbacks.early_stopping.patience``, ``parameter_groups.rules[0].lr``.
+        path: Such as ``trainer.max_epochs``, ``callbacks.early_stopping.patience``, ``freeze.rules[0].lr``.
     """
     return _place(config, path).key
 
@@ -209,9 +211,9 @@ def _misplaced(key: Key, value: Any) -> Misfit | None:
 def _unknown(place: Place, name: str, value: Any, config: Mapping[str, Any], origins: Origins | None) -> Finding:
     assert place.keys is not None
     full = f"{place.path}.{name}" if place.path else name
-    common = [key for key in place.keys.values() if not key.rules.get("rare")]
-    paths = dict.fromkeys(key.path for key in (*common, *all_keys(config)) if not key.rules.get("rare"))
-    fix = closest(full, list(paths)).strip() or f"Keys: {', '.join(k.name for k in common if k.name not in DIRECTIVES)}"
+    beside, meant = list(place.keys.values()), [key for key in all_keys(config) if not key.rules.get("rare")]
+    paths = dict.fromkeys(key.path for key in (*beside, *meant))
+    fix = closest(full, list(paths)).strip() or f"Keys: {', '.join(k.name for k in beside if k.name not in DIRECTIVES)}"
     return _finding("unknown-key", full, shown(value), "there is no such key", fix, origins)
 
 
@@ -239,7 +241,9 @@ def _below(place: Place, name: str, config: Mapping[str, Any]) -> Place:
     rules = place.key.rules if place.key is not None else {}
     if place.key is not None and key is None and (listed or "entries" in rules):
         doc, item = rules.get("entries") or place.key.doc, rules.get("each") or _item(place.key.annotation)
-        inner = {n: r for n, r in rules.items() if n not in ("length", "shortest", "each", "entries")}
+        inner = {
+            n: r for n, r in rules.items() if n not in ("length", "shortest", "each", "entries", "within", "needed")
+        }
         key = Key(name, path, doc, item, {"node": True} if "entries" in rules else inner, None)
     if key is None and name in DIRECTIVES and isinstance(place.value, Mapping) and "_target_" in place.value:
         key = Key(name, path, DIRECTIVES[name][1], DIRECTIVES[name][0], {}, MISSING)
@@ -251,20 +255,15 @@ def _opened(path: str, key: Key | None, value: Any, config: Mapping[str, Any]) -
     target = value.get("_target_") if isinstance(value, Mapping) else None
     if target is not None:
         part = PARTS.get(str(target))
-        closed = str(target).startswith("trainkit.")
+        closed = str(target).startswith("trainkit.") and str(target) not in OPEN
     else:
-        part = _part_of(key.annotation) if key is not None else None
+        part = (key.rules.get("within") or _part_of(key.annotation)) if key is not None else None
         closed = key is not None and not key.rules.get("open")
     if part is None:
         return Place(path, key, value, None, False)
     keys = _keys(part, path)
     present = value if isinstance(value, Mapping) else {}
     keys = {name: k for name, k in keys.items() if not k.rules.get("optional") or name in present}
-    if part is Rule:
-        optimizer = config.get("optimizer")
-        options = PARTS.get(str(optimizer.get("_target_"))) if isinstance(optimizer, Mapping) else None
-        closed = options is not None
-        keys |= {name: k for name, k in _keys(options, path).items() if name != "_target_"} if options else {}
     return Place(path, key, value, keys, closed)
 
 
@@ -273,13 +272,14 @@ def _keys(part: type, path: str) -> dict[str, Key]:
     """Return the keys of a dataclass of the schema, at a path."""
     hints, keys = get_type_hints(part), {}
     for f in fields(part):
-        inner = f"{path}.{f.name}" if path else f.name
+        name = f.metadata.get("called", f.name)
+        inner = f"{path}.{name}" if path else name
         default = f.default_factory() if f.default_factory is not MISSING else f.default
         if f.name in DIRECTIVES:
             keys[f.name] = Key(f.name, inner, DIRECTIVES[f.name][1], str, {}, default)
         else:
             annotation = f.metadata.get("kind", hints[f.name])
-            keys[f.name] = Key(f.name, inner, f.metadata["doc"], annotation, f.metadata, default)
+            keys[name] = Key(name, inner, f.metadata["doc"], annotation, f.metadata, default)
     return keys
 
 

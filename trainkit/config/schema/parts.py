@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainkit.config.schema.recipe_parts import TAKES_MORE, TRANSFER
 from trainkit.config.schema.torch_parts import TORCH
+from trainkit.config.schema.transferring import PREPROCESSING, Preprocessing
 from trainkit.forms import DURATION, STEPS
 from trainkit.values import REQUIRED, key, part
 
@@ -184,6 +186,7 @@ class Digits:
     )
     split_seed: int = key(0, "Which images go where.", least=0)
     augment: Any = key(None, "Random transform of the training images, or a list of them.")
+    only: list[int] | None = key(None, "The digits to read, such as [0, 1, 2]; null: all ten.", least=0, most=9)
 
 
 @part
@@ -196,6 +199,7 @@ class TorchvisionImages:
     validation: float = key(0.1, "Share of the training images that become the validation set.", least=0, less_than=1)
     split_seed: int = key(0, "Which images those are.", least=0)
     augment: Any = key(None, "Random transform of the training images, or a list of them.")
+    preprocessing: Any = key(None, "What is done to every image.", kind=PREPROCESSING, within=Preprocessing)
     download: bool = key(True, "Whether missing files may be fetched.")
 
 
@@ -203,7 +207,10 @@ OWN: tuple[type, ...] = (
     *(Progress, EarlyStopping, Predictions, TensorBoard, Store, WeightAverage),
     *(Classification, BinaryAccuracy, Regression, Supervised),
     *(MLP, ConvolutionalEncoder, Head, Classifier, CNN, AutoMPG, Digits, TorchvisionImages),
+    *TRANSFER,
 )
+OPEN = frozenset(known._target_ for known in TAKES_MORE)
+"""Targets of trainkit's own that take more than the schema knows."""
 MODULES = {
     **{f"torch.optim.{name.lower()}.{name}": f"torch.optim.{name}" for name in ("Adam", "AdamW", "RMSprop", "SGD")},
     **{f"torch.nn.modules.loss.{name}": f"torch.nn.{name}" for name in ("CrossEntropyLoss", "MSELoss")},
@@ -215,11 +222,14 @@ MODULES = {
     "trainkit.callbacks.progress.Progress": "trainkit.callbacks.Progress",
     "trainkit.callbacks.early_stopping.EarlyStopping": "trainkit.callbacks.EarlyStopping",
     "trainkit.callbacks.predictions.Predictions": "trainkit.callbacks.Predictions",
+    "trainkit.callbacks.freeze_table.FreezeTable": "trainkit.callbacks.FreezeTable",
     "trainkit.loggers.tensorboard.TensorBoard": "trainkit.loggers.TensorBoard",
     "trainkit.checkpoint.store.Store": "trainkit.checkpoint.Store",
     "trainkit.optim.averaging.WeightAverage": "trainkit.optim.WeightAverage",
     "trainkit.recipes.data.embedded.auto_mpg": "trainkit.recipes.data.auto_mpg",
     "trainkit.recipes.data.embedded.digits": "trainkit.recipes.data.digits",
+    "trainkit.recipes.data.folders.image_folder": "trainkit.recipes.data.image_folder",
+    "trainkit.recipes.data.photographs.photographs": "trainkit.recipes.data.photographs",
     "trainkit.recipes.data.images.torchvision_images": "trainkit.recipes.data.torchvision_images",
 }
 """Other names of the same targets: those of the modules that define them, which tools write that know the class."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from trainkit.config.schema.transferring import PREPROCESSING, Freeze, Head, Preprocessing, Weights
 from trainkit.errors import nearest
 from trainkit.forms import STEPS, Form
 from trainkit.settings import Settings
-from trainkit.values import REQUIRED, key, part
+from trainkit.values import key, part
 
 LONGEST_NAME = 200
 """Bytes; file systems take 255."""
@@ -16,7 +17,6 @@ LONGEST_SLIP = 20
 """Letters; a longer text is no slip of auto or weights."""
 
 
-GLOB = "Write such as match: head.*, a glob over parameter names"
 FILE = "A data set's own file starts with defaults: [default, _self_], which brings them"
 
 
@@ -67,29 +67,10 @@ class Penalty:
 
 
 @part
-class Rule:
-    """Options of the optimizer for some parameters; all of the optimizer's own are allowed."""
-
-    match: str = key(
-        REQUIRED, "Glob over parameter names, such as head.*; the first rule that matches wins.", needed=GLOB
-    )
-    lr: float = key(1e-3, "Learning rate of these parameters.", least=0)
-    weight_decay: float = key(0.0, "Weight decay of these parameters.", least=0)
-    name: str = key("rest", "What logs call the group.")
-    initial_lr: float = key(1e-3, "Rate that a schedule starts from.", least=0, rare=True)
-    max_lr: float = key(1e-3, "Largest rate, for schedules that go by it.", least=0, rare=True)
-    min_lr: float = key(0.0, "Least rate, for schedules that go by it.", least=0, rare=True)
-    swa_lr: float = key(1e-3, "Rate of torch's SWALR.", least=0, rare=True)
-    max_momentum: float = key(0.95, "Largest momentum, for schedules that go by it.", least=0, rare=True)
-    base_momentum: float = key(0.85, "Least momentum, for schedules that go by it.", least=0, rare=True)
-
-
-@part
 class ParameterGroups:
-    """Which parameters get options of their own."""
+    """Which parameters have a weight decay; freeze.rules gives some of them options of their own."""
 
     decay_norm_and_bias: bool = key(True, "false: no weight decay on norms and biases.")
-    rules: list[Any] = key([], "Such as [{match: head.*, lr: 1e-2}]; the first that matches wins.", each=Rule)
 
 
 @part
@@ -118,6 +99,14 @@ class Data:
     split_seed: int = key(0, "Which samples go to which set; the same for every seed of the training.", least=0)
     download: bool = key(True, "Fetch the files into data.folder if they are missing.", optional=True)
     augment: Any = key(None, "Random transform of the training images, or a list of them.", optional=True)
+    cache_limit: int = key(512, "MiB of decoded pictures that may stay in memory.", least=0, optional=True)
+    preprocessing: Any = key(
+        None,
+        "What is done to every picture, in training and after; auto: what belongs to weights.source.",
+        kind=PREPROCESSING,
+        within=Preprocessing,
+        optional=True,
+    )
 
 
 @part
@@ -150,12 +139,15 @@ class Root:
     trusted_packages: list[str] = key([], "Packages whose classes and functions a config may name too.", form=PACKAGE)
     monitor: Monitor = key(Monitor, "The metric that says which weights are best.")
     penalty: Penalty = key(Penalty, "Penalties on the weights, added to the training loss.")
-    parameter_groups: ParameterGroups = key(ParameterGroups, "Which parameters get options of their own.")
+    parameter_groups: ParameterGroups = key(ParameterGroups, "Which parameters have a weight decay.")
+    weights: Weights = key(Weights, "What the model starts from.")
+    head: Head = key(Head, "A new last layer.")
     model: Any = key(None, "The nn.Module; see configs/model.", node=True)
     data: Data | None = key(Data, "Data sets and batches.", open=True)
     objective: Any = key(None, "What a batch means for the loss.", node=True)
     optimizer: Any = key(None, "Any of torch.optim; the parameters are added.", node=True)
     schedule: Schedule | None = key(Schedule, "The learning rate over time.")
+    freeze: Freeze | None = key(Freeze, "Which parameters train, when, and at what rate of their own.")
     averaging: Any = key(None, "Running average of the weights.", node=True)
     trainer: Settings = key(Settings, "The loop.")
     callbacks: Any = key(None, "Observers, by name.", entries="An observer of the training.")
@@ -164,5 +156,5 @@ class Root:
     metrics: Any = key(None, "What validation and test measure, by name.", entries="A metric of validation and test.")
 
 
-GROUPS: dict[str, type] = {"trainer": Settings, "data": Data, "schedule": Schedule}
+GROUPS: dict[str, type] = {"trainer": Settings, "data": Data, "schedule": Schedule, "freeze": Freeze}
 """Config groups that trainkit reads itself."""

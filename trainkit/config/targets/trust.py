@@ -29,7 +29,7 @@ from trainkit.errors import ConfigError
 from trainkit.optim import WeightAverage
 
 LIBRARIES = ("torch.nn", "torch.optim", "torchvision.models", "torchvision.transforms", "torchvision.datasets")
-OWN = ("trainkit.recipes.models", "trainkit.recipes.data")
+OWN = tuple(f"trainkit.recipes.{name}" for name in ("models", "data", "networks", "adapters", "distillation"))
 """Never ``trainkit`` as a whole: in a checkout, whatever lies beside the package can be imported as a part of it."""
 PUBLIC = tuple(f"trainkit.{unit}" for unit in ("callbacks", "checkpoint", "data", "loggers", "metrics", "optim"))
 """Of these the names that they export, and no module within them."""
@@ -131,8 +131,12 @@ def _exact() -> dict[str, frozenset[str]]:
     """Return the targets that stand in trainkit's own configs, by their group; functions are allowed by these alone."""
     found: dict[str, set[str]] = {}
     for file in folder().rglob("*.yaml"):
-        group = file.relative_to(folder()).parts[0]
-        found.setdefault(group, set()).update(re.findall(r"_target_: *([\w.]+)", file.read_text(encoding="utf-8")))
+        group, text = file.relative_to(folder()).parts[0], file.read_text(encoding="utf-8")
+        nodes = {group: text}
+        if "@package _global_" in text:  # such as a recipe, whose nodes are of other groups
+            nodes = dict(re.findall(r"^(\w+):((?:\n[ #].*|\n(?=\n))*)", text, re.MULTILINE))
+        for name, node in nodes.items():
+            found.setdefault(name, set()).update(re.findall(r"_target_: *([\w.]+)", node))
     return {group: frozenset(names) for group, names in found.items()}
 
 
