@@ -169,7 +169,7 @@ def _unknown_arguments(composed: Composed, found: Sequence[Finding]) -> Iterator
         parent, _, name = path.rpartition(".")
         node = at(plain, parent) if parent else None
         target = str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else ""
-        known = target_keys(target)
+        known = target_keys(target) if not path.endswith("]") else None  # an item is no argument, its list is
         if known is not None and name not in known and name not in DIRECTIVES and path not in told:
             message = f"{target.rpartition('.')[2]} takes no such argument"
             near = closest(path, [f"{parent}.{key}" for key in known]).strip()
