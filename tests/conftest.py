@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from warm import Warm
 
 # Before anything imports torch: on a busy machine two threads can be ten times slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -22,6 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in for_gpu:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """The command line as a real process, without the time that the import of torch takes."""
+    parent = Warm()
+    yield parent
+    parent.close()
 
 
 @pytest.fixture(autouse=True)

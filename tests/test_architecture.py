@@ -23,6 +23,7 @@ LAYERS = (
         "errors",
         "findings",
         "forms",
+        "frames",
         "keys",
         "locks",
         "meters",

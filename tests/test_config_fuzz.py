@@ -1,4 +1,4 @@
-"""Thousands of random slips of all recipes' overrides: each is refused in words or gives a config that may run.
+"""Nearly two thousand random slips of all recipes' overrides: each is refused in words or gives a config that may run.
 
 What passes is held against a table of rules that is written down here by hand, not taken from the schema.
 """
@@ -23,7 +23,9 @@ from trainkit.findings import Finding, FindingsError, errors_in
 from trainkit.values import shown
 
 RECIPES = [recipe.name for recipe in recipes()]
-CASES, SHARDS, RUNS = 3000, 8, 40
+WANTING = ("lora", "transfer")
+"""Recipes that begin with weights or data which are not here unless somebody put them here."""
+CASES, SHARDS, RUNS = 1800, 8, 40  # of 3000 the last 1200 met no rule that these do not meet
 LINES = 15
 JARGON = re.compile(
     r"omegaconf|Traceback|ConfigCompos|MissingMandatory|InterpolationKey|DictConfig|\bstruct\b|full_key"
@@ -67,6 +69,14 @@ def duration(value: Any) -> bool:
     return type(value) is str and bool(re.fullmatch(r"\s*[0-9.]+\s*(ep|st|s|sec|min|h|d)\s*|\d+(:\d+){1,3}", value))
 
 
+def gate(value: Any) -> bool:
+    return value == "plateau" or (type(value) is str and bool(re.fullmatch(r"\s*[0-9.]+\s*(ep|st)\s*", value)))
+
+
+def texts(value: Any) -> bool:
+    return type(value) is list and all(type(item) is str for item in value)
+
+
 null, switch, text = one_of(None), one_of(True, False), lambda value: type(value) is str
 RULES: dict[str, Rule] = {
     "seed": whole(0),
@@ -77,6 +87,24 @@ RULES: dict[str, Rule] = {
     "penalty.l1": number(0),
     "penalty.l2": number(0),
     "parameter_groups.decay_norm_and_bias": switch,
+    "freeze.patience": whole(1),
+    "freeze.min_delta": number(0),
+    "freeze.lr_decay": number(0, 1),
+    "freeze.lr_scale": number(0),
+    "freeze.thaw_every": gate,
+    "freeze.thaw": gate,
+    "freeze.warmup": either(null, duration),
+    "weights.source": either(null, text, number()),
+    "weights.prefix": either(null, text),
+    "weights.rename": lambda value: type(value) is dict,
+    "weights.by_position": switch,
+    "weights.allow": texts,
+    "head.name": either(null, text, texts, lambda value: type(value) is dict),
+    "head.outputs": either(null, whole(1)),
+    "head.init": one_of("default", "zero", "normal", "kaiming", "xavier"),
+    "head.dropout": either(null, number(0, 1, below=True)),
+    "data.preprocessing.mean": numbers(None, number()),
+    "data.preprocessing.std": numbers(None, number(0, above=True)),
     "trainer.max_epochs": either(null, whole(0)),
     "trainer.min_epochs": whole(0),
     "trainer.max_steps": either(null, whole(0)),
@@ -124,7 +152,7 @@ RULES: dict[str, Rule] = {
     "model.out_features": whole(1),
     "model.hidden": numbers(None, whole(1)),
     "model.dropout": number(0, 1),
-    "model.channels": numbers(None, whole(1)),
+    "model.channels": either(numbers(None, whole(1)), whole(1)),
     "objective.loss.label_smoothing": number(0, 1),
     "schedule.interval": one_of("step", "epoch"),
     "schedule.warmup": either(null, share_or_batches, duration),
@@ -141,7 +169,34 @@ RULES: dict[str, Rule] = {
     "callbacks.early_stopping.min_delta": number(0),
     "callbacks.early_stopping.check_finite": switch,
 }
-CLOSED = ("trainer", "monitor", "penalty", "parameter_groups", "schedule", "checkpoint", "callbacks.early_stopping")
+OF_A_RULE: dict[str, Rule] = {
+    "match": either(text, texts),
+    "trainable": switch,
+    "from": either(null, gate),
+    "until": either(null, gate),
+    "lr": either(null, number(0)),
+    "lr_scale": either(null, number(0)),
+    "lr_decay": either(null, number(0, 1)),
+    "thaw_every": either(null, gate),
+    "weight_decay": either(null, number(0)),
+    "norm": either(null, one_of("eval", "train")),
+    "warmup": either(null, duration),
+    "grad_clip": either(null, number(0)),
+    "options": either(null, lambda value: type(value) is dict),
+}
+"""What each rule of the freeze plan has, of which ``match`` must be given."""
+CLOSED = (
+    "freeze",
+    "weights",
+    "head",
+    "trainer",
+    "monitor",
+    "penalty",
+    "parameter_groups",
+    "schedule",
+    "checkpoint",
+    "callbacks.early_stopping",
+)
 """Nodes that have the keys of the shipped recipe and no others."""
 VALUES = (
     *(
@@ -207,6 +262,22 @@ VALUES = (
         "mlp",
     ),
 )
+RULE_VALUES = (
+    *("eval", "train", "evl", "plateau", "1ep", "20st", "1min", "3", "0", "-1", "0.1", "1.5", "nan", "true", "no_way"),
+    *(
+        "null",
+        "'*'",
+        "'@head'",
+        "'@tail'",
+        "'layers.*'",
+        "'re:('",
+        "'type:Linear'",
+        "[]",
+        "['*',3]",
+        "{betas:[0.9,0.9]}",
+    ),
+    *("{beta:1}", "abc", "''", "???", "${seed}"),
+)
 SIGNS = ("+", "++", "~", "-", "--", "@", ".", "=", " ", "'")
 STRANGE = (".", "..", "_", "é", " ", "[0]", "-", "@", "/", "$", "\u200b", "1")
 
@@ -220,7 +291,19 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 POOL = {name: [(key, shown(value)) for key, value in leaves(composed([f"recipe={name}"]).plain)] for name in RECIPES}
-GROUPS = ("model", "data", "objective", "optimizer", "schedule", "averaging", "metrics", "debug", "callbacks", "recipe")
+GROUPS = (
+    "freeze",
+    "model",
+    "data",
+    "objective",
+    "optimizer",
+    "schedule",
+    "averaging",
+    "metrics",
+    "debug",
+    "callbacks",
+    "recipe",
+)
 OPTIONS = (
     "mlp",
     "cnn",
@@ -235,6 +318,8 @@ OPTIONS = (
     "ema",
     "none",
     "fast",
+    "gradual",
+    "feature_extraction",
 )
 
 
@@ -255,8 +340,25 @@ def slipped(text: str, draw: random.Random) -> str:
     )
 
 
+def plan(draw: random.Random) -> str:
+    """Return a freeze plan of one or two rules, most often with something wrong about it."""
+
+    def rule() -> str:
+        names = ["match", *draw.sample(list(OF_A_RULE), draw.choice((0, 1, 1, 2)))]
+        pairs = {name: draw.choice(RULE_VALUES) for name in names if name != "match" or draw.random() < 0.9}
+        if draw.random() < 0.7:
+            pairs["match"] = draw.choice(("'*'", "'@head'", "'*.bias'"))
+        typed = [f"{slipped(name, draw) if draw.random() < 0.05 else name}: {value}" for name, value in pairs.items()]
+        return f"{{{', '.join(typed)}}}"
+
+    rules = f"freeze.rules=[{', '.join(rule() for _ in range(draw.choice((1, 1, 2))))}]"
+    return slipped(rules, draw) if draw.random() < 0.05 else rules
+
+
 def word(recipe: str, draw: random.Random) -> str:
     """Return one override of a recipe, most often with something wrong about it."""
+    if draw.random() < 0.08:
+        return plan(draw)
     key, value = draw.choice(POOL[recipe])
     kind = draw.random()
     if kind < 0.1:
@@ -301,6 +403,10 @@ def broken_rules(config: dict[str, Any]) -> list[str]:
     """Return what stands in a config that passed and must not."""
     found = dict(leaves(config))
     broken = [f"{path}={found[path]!r}" for path, rule in RULES.items() if path in found and not rule(found[path])]
+    for number_, rule in enumerate(config["freeze"]["rules"] if config.get("freeze") else ()):
+        broken += [f"freeze.rules[{number_}].{key}" for key in rule if key not in OF_A_RULE]
+        wrong = [key for key, fits in OF_A_RULE.items() if not fits(rule.get(key)) and (key in rule or key == "match")]
+        broken += [f"freeze.rules[{number_}].{key}={rule.get(key)!r}" for key in wrong]
     for path in CLOSED:
         node: Any = config
         for name in path.split("."):
@@ -319,7 +425,8 @@ def keys_by_node(name: str) -> dict[str, set[str]]:
     return keys
 
 
-KNOWN = [*map(keys_by_node, RECIPES), {"schedule": {"scheduler", "interval", "warmup"}}]
+PRESETS = {"freeze": {"lr_decay", "lr_scale", "thaw_every", "thaw", "warmup"}}
+KNOWN = [*map(keys_by_node, RECIPES), {"schedule": {"scheduler", "interval", "warmup"}}, PRESETS]
 
 
 @pytest.fixture(autouse=True)
@@ -355,8 +462,10 @@ def test_what_was_composed_before_does_not_show() -> None:
     """The files that the cases share are not changed by any of them."""
     for name in RECIPES:
         fresh = composed([f"recipe={name}"])
-        assert read([f"recipe={name}"])[0].plain == fresh.plain
-        assert check(fresh) == []
+        again, findings = read([f"recipe={name}"])
+        assert again.plain == fresh.plain
+        assert findings == check(fresh)
+        assert findings == [] or name in WANTING
 
 
 def test_the_rules_here_hold_for_the_shipped_recipes_and_find_what_is_wrong() -> None:
@@ -365,7 +474,12 @@ def test_the_rules_here_hold_for_the_shipped_recipes_and_find_what_is_wrong() ->
     config = composed(["recipe=mlp"]).plain
     config["trainer"] |= {"max_epochs": "ten", "max_epoch": 3}
     config["optimizer"]["betas"] = [0.9, 1.0]
-    assert broken_rules(config) == ["trainer.max_epochs='ten'", "optimizer.betas=[0.9, 1.0]", "trainer.max_epoch"]
+    config["freeze"]["rules"] = [{"match": "*", "norm": "evl"}, {"mach": "*"}]
+    config["head"]["init"] = "zeros"
+    assert broken_rules(config) == [
+        *("trainer.max_epochs='ten'", "head.init='zeros'", "optimizer.betas=[0.9, 1.0]"),
+        *("freeze.rules[0].norm='evl'", "freeze.rules[1].mach", "freeze.rules[1].match=None", "trainer.max_epoch"),
+    ]
     reached = {path for name in RECIPES for path, _ in POOL[name]}
     assert len(RULES.keys() & reached) > 0.9 * len(RULES)
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from installing import ROOT, made_environment
+from warm import Warm
+
+Trainkit = Callable[..., str]
 
 AHEAD = "hydra-core>1.3.99,<1.5"
 """The next release, or the newest of its pre-releases."""
@@ -39,6 +44,20 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bin_folder / "python"
 
 
+@pytest.fixture(scope="module")
+def ahead(python: Path) -> Iterator[Trainkit]:
+    """Run its command line with every warning an error, in a folder, to an exit code; return what it printed."""
+    parent = Warm(python, *STRICT)
+    yield partial(trainkit, parent)
+    parent.close()
+
+
+@pytest.fixture
+def present(warm: Warm) -> Trainkit:
+    """Run today's command line likewise."""
+    return partial(trainkit, warm)
+
+
 def answered(python: Path, folder: Path, *arguments: str, code: int = 0) -> str:
     """Run Python with every warning an error; return its standard output."""
     done = subprocess.run([python, *STRICT, *arguments], cwd=folder, text=True, capture_output=True, timeout=100)
@@ -48,8 +67,12 @@ def answered(python: Path, folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def trainkit(python: Path, folder: Path, *arguments: str, code: int = 0) -> str:
-    return answered(python, folder, "-m", "trainkit", *arguments, code=code)
+def trainkit(parent: Warm, folder: Path, *arguments: str, code: int = 0) -> str:
+    done = parent.run(*arguments, cwd=folder)
+    assert done.returncode == code, done.stdout + done.stderr
+    if code == 0:
+        assert done.stderr == ""
+    return done.stdout + done.stderr
 
 
 def test_it_is_the_next_release_that_is_tried(python: Path, tmp_path: Path) -> None:
@@ -78,8 +101,8 @@ def test_it_composes_what_the_present_release_composes(python: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("recipe", ["mlp", "cnn", "linear"])
-def test_each_recipe_is_found_sound(recipe: str, python: Path, tmp_path: Path) -> None:
-    trainkit(python, tmp_path, "check", f"recipe={recipe}")
+def test_each_recipe_is_found_sound(recipe: str, ahead: Trainkit, tmp_path: Path) -> None:
+    ahead(tmp_path, "check", f"recipe={recipe}")
 
 
 @pytest.mark.parametrize(
@@ -95,43 +118,46 @@ def test_each_recipe_is_found_sound(recipe: str, python: Path, tmp_path: Path) -
         (("recipe=mlp", "optimizer.amsgrd=true"), "amsgrad"),
     ],
 )
-def test_a_mistake_is_told_as_today(arguments: tuple[str, ...], told: str, python: Path, tmp_path: Path) -> None:
-    ahead = trainkit(python, tmp_path, *arguments, code=2)
-    present = trainkit(Path(sys.executable), tmp_path, *arguments, code=2)
-    assert ahead == present
-    assert told in ahead
+def test_a_mistake_is_told_as_today(
+    arguments: tuple[str, ...], told: str, ahead: Trainkit, present: Trainkit, tmp_path: Path
+) -> None:
+    message = ahead(tmp_path, *arguments, code=2)
+    assert message == present(tmp_path, *arguments, code=2)
+    assert told in message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_trains_resumes_and_evaluates(python: Path, tmp_path: Path) -> None:
+def test_it_trains_resumes_and_evaluates(python: Path, ahead: Trainkit, tmp_path: Path) -> None:
     line = ("recipe=mlp", "run_dir=run", "resume=auto")
-    trainkit(python, tmp_path, *line, "trainer.max_epochs=1")
-    assert "resumed from" in trainkit(python, tmp_path, *line, "trainer.max_epochs=2", "+optimizer.amsgrad=false")
+    answered(python, tmp_path, "-m", "trainkit", *line, "trainer.max_epochs=1")  # a fresh interpreter
+    assert "resumed from" in ahead(tmp_path, *line, "trainer.max_epochs=2", "+optimizer.amsgrad=false")
     tested = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]["test/accuracy"]
-    by_recipe = trainkit(python, tmp_path, "eval", "recipe=mlp", "resume=run")
+    by_recipe = ahead(tmp_path, "eval", "recipe=mlp", "resume=run")
     assert f"test/accuracy {tested:.4f}" in by_recipe
-    assert trainkit(python, tmp_path, "eval", "resume=run") == by_recipe  # under the config kept with the run
+    assert ahead(tmp_path, "eval", "resume=run") == by_recipe  # under the config kept with the run
 
 
-def test_a_sweep_runs_each_of_its_values(python: Path, tmp_path: Path) -> None:
-    trainkit(python, tmp_path, "recipe=mlp", "trainer.max_epochs=1", "optimizer.lr=1e-3,1e-2", "seed=0,1", "-m")
+def test_a_sweep_runs_each_of_its_values(ahead: Trainkit, tmp_path: Path) -> None:
+    ahead(tmp_path, "recipe=mlp", "trainer.max_epochs=1", "optimizer.lr=1e-3,1e-2", "seed=0,1", "-m")
     configs = sorted(tmp_path.glob("runs/mlp/sweeps/*/*/overrides.yaml"))
     assert len(configs) == 4
     assert len({path.read_text() for path in configs}) == 4
 
 
 @pytest.mark.parametrize("flags", [("--cfg", "job"), ("--cfg", "job", "--resolve"), ("--info", "defaults")])
-def test_hydras_own_flags_show_what_they_do_today(flags: tuple[str, ...], python: Path, tmp_path: Path) -> None:
+def test_hydras_own_flags_show_what_they_do_today(
+    flags: tuple[str, ...], ahead: Trainkit, present: Trainkit, tmp_path: Path
+) -> None:
     line = ("recipe=mlp", "optimizer.lr=1e-2", *flags)
-    ahead, present = (trainkit(which, tmp_path, *line) for which in (python, Path(sys.executable)))
-    assert "mlp" in ahead
+    shown, today = ahead(tmp_path, *line), present(tmp_path, *line)
+    assert "mlp" in shown
     if flags[0] == "--cfg":
-        assert ahead == present
+        assert shown == today
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_project_of_ones_own_trains(python: Path, tmp_path: Path) -> None:
-    trainkit(python, tmp_path, "new", "my-project")
+def test_a_project_of_ones_own_trains(ahead: Trainkit, tmp_path: Path) -> None:
+    ahead(tmp_path, "new", "my-project")
     project = tmp_path / "my-project"
-    trainkit(python, project, "--config-dir", "configs", "recipe=mine", "trainer.max_epochs=1", "run_dir=one")
+    ahead(project, "--config-dir", "configs", "recipe=mine", "trainer.max_epochs=1", "run_dir=one")
     assert json.loads((project / "one" / "summary.json").read_text())["status"] == "completed"

@@ -1,6 +1,7 @@
 """Killed at random moments, from inside or outside, a run that is started again ends as if it had not been."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from warm import Process, Warm
 
 pytestmark = pytest.mark.slow
 
@@ -216,14 +218,12 @@ def test_fifty_kills_fifty_identical_endings(tmp_path: Path) -> None:
     assert len(torn) >= 6, "kills at a byte must leave files cut off"
 
 
-COMMAND = [sys.executable, "-m", "trainkit", "recipe=mlp", "trainer.max_epochs=100", "resume=auto", "loggers={}"]
-
-
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(warm: Warm, folder: Path) -> Process:
     """Start the command, the same whether the run is new or not."""
     folder.parent.mkdir(exist_ok=True)
-    command = [*COMMAND, f"run_dir={folder}"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder.parent)
+    command = ("recipe=mlp", "trainer.max_epochs=100", "resume=auto", "loggers={}", f"run_dir={folder}")
+    with open(os.devnull, "w") as null:
+        return warm.start(*command, cwd=folder.parent, stdout=null, stderr=null)
 
 
 def size(folder: Path) -> int:
@@ -232,15 +232,15 @@ def size(folder: Path) -> int:
     return log.stat().st_size if log.exists() and checkpoint.exists() else 0
 
 
-def test_one_command_line_repeated_until_done_survives_each_signal(tmp_path: Path) -> None:
-    assert start(tmp_path / "unbroken" / "run").wait(60) == 0
+def test_one_command_line_repeated_until_done_survives_each_signal(warm: Warm, tmp_path: Path) -> None:
+    assert start(warm, tmp_path / "unbroken" / "run").wait(60) == 0
     folder = tmp_path / "broken" / "run"
     for number, code in {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}.items():
-        before, process = size(folder), start(folder)
+        before, process = size(folder), start(warm, folder)
         while size(folder) < before + 500:
-            assert process.poll() is None
+            assert not process.ended()
             time.sleep(0.01)
-        process.send_signal(number)
+        os.kill(process.pid, number)
         assert process.wait(60) == code
-    assert start(folder).wait(60) == 0
+    assert start(warm, folder).wait(60) == 0
     assert outcome(folder) == outcome(tmp_path / "unbroken" / "run")

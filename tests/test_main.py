@@ -1,4 +1,7 @@
-"""``python -m trainkit`` as people run it: real processes, exit codes, pipes and signals."""
+"""``python -m trainkit`` as people run it: real processes, exit codes, pipes and signals.
+
+Where nothing depends on how Python itself starts or what is imported, they are forked from one that has imported torch.
+"""
 
 import json
 import os
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from warm import Warm
 
 import trainkit as package
 from trainkit.__main__ import _brief, _code_of_the_signal_behind
@@ -42,20 +46,9 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def trainkit(tmp_path: Path) -> Trainkit:
+def trainkit(warm: Warm, tmp_path: Path) -> Trainkit:
     """Run trainkit in an empty folder, from which modules can be imported."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*TRAINKIT, *arguments],
-            cwd=tmp_path,
-            env=clean_environment(**environment),
-            text=True,
-            capture_output=True,
-            timeout=100,
-        )
-
-    return run
+    return lambda *arguments, **environment: warm.run(*arguments, cwd=tmp_path, env=clean_environment(**environment))
 
 
 def last_state(run: Path) -> dict:
@@ -199,22 +192,20 @@ def test_a_reader_who_leaves_early_costs_nothing(arguments: str, tmp_path: Path)
 
 
 @pytest.fixture
-def answer_to_nobody(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+def answer_to_nobody(warm: Warm, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Run a command line whose reader has left before it says a word; return its exit code and standard error."""
 
     def run(*arguments: str, **environment: str) -> tuple[int, str]:
         reading, writing = os.pipe()
         os.close(reading)
-        process = subprocess.run(
-            [*TRAINKIT, *arguments],
-            cwd=tmp_path,
-            env=clean_environment(**environment),
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        os.close(writing)
-        return process.returncode, process.stderr
+        told, env = tmp_path / "told", clean_environment(**environment)
+        with os.fdopen(writing, "wb") as stdout, told.open("w") as stderr:
+            if not {"check", "ckpt"}.isdisjoint(arguments):  # the others import no torch
+                code = warm.start(*arguments, cwd=tmp_path, env=env, stdout=stdout, stderr=stderr).wait()
+            else:
+                command = [*TRAINKIT, *arguments]
+                code = subprocess.run(command, cwd=tmp_path, env=env, stdout=stdout, stderr=stderr).returncode
+        return code, told.read_text()
 
     return run
 

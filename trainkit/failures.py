@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -39,21 +38,6 @@ class First:
     def forget(self) -> None:
         """Free its memory."""
         self._batch = None
-
-
-_LOOKED_AT: WeakSet[Evaluator] = WeakSet()
-"""Trainers whose data were looked at before they were built."""
-
-
-def looked_at(trainer: Trainer) -> None:
-    """Note that the data need no second look when the trainer starts."""
-    _LOOKED_AT.add(trainer)
-
-
-def require_sound_data(trainer: Trainer) -> None:
-    """Look at the data sets of a trainer that starts, unless that was done; see :func:`look_at_data`."""
-    if trainer not in _LOOKED_AT:
-        look_at_data(trainer, trainer.train_loader, trainer.val_loader)
 
 
 def look_at_data(evaluator: Evaluator, train: Iterable[Any], val: Iterable[Any] | None) -> First:

@@ -23,7 +23,7 @@ from trainkit.data import as_source, length, samples_in
 from trainkit.device import configured
 from trainkit.ending import Ending
 from trainkit.errors import ConfigError, TrainingError
-from trainkit.failures import explained, require_sound_data
+from trainkit.failures import explained, look_at_data
 from trainkit.locks import held
 from trainkit.loggers import Axis, JSONLines, Logger
 from trainkit.meters import StepMeter
@@ -85,6 +85,8 @@ class Trainer(Checkpointed):
         chosen, total = Settings.of(settings).resolved(), length(train_loader)
         super().__init__(model, objective, chosen, metrics=metrics, averaging=averaging, loggers=loggers, seed=seed)
         self.optimizer, self.train_loader = optimizer, train_loader
+        self.looked_at = False
+        """Whether the data were looked at already, and need not be when the training starts."""
         self.data = as_source(train_loader, self._loader_key)
         val_loader = None if chosen.limit_val_batches == 0 else val_loader
         self.val_loader = train_loader if chosen.overfit_batches else val_loader
@@ -250,7 +252,8 @@ class Trainer(Checkpointed):
             self.loggers.rewind(self.counters)  # a run died in this folder before it saved anything
         self._log_every.start(self.moment)
         if not self.counters.total_batches:
-            require_sound_data(self)
+            if not self.looked_at:
+                look_at_data(self, self.train_loader, self.val_loader)
             if self.val_loader is not None and self.settings.num_sanity_val_steps:
                 values = self.evaluate("val", self.val_loader, self.settings.num_sanity_val_steps)
                 if values and not self.best.metric.startswith("train/"):

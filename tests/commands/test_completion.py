@@ -12,7 +12,8 @@ import pytest
 from trainkit.commands import COMMANDS
 from trainkit.commands.completion.line import cursor_at, for_bash, split
 from trainkit.commands.completion.scripts import SCRIPTS
-from trainkit.commands.completion.words import candidates
+from trainkit.commands.completion.words import SUFFIXES as OFFERED
+from trainkit.commands.completion.words import candidates, weights_of_torchvision
 from trainkit.config.composing.recipes import options, recipes
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -301,11 +302,44 @@ def test_signs_stay_before_the_key() -> None:
         ("trainer.precision=fp32,", ["fp32,fp32", "fp32,bf16", "fp32,fp16"]),
         ("averaging=e", ["ema"]),
         ("seed=0,", ["0,0"]),
+        ("freeze=g", ["gradual"]),
+        ("freeze=f", ["feature_extraction", "fine_tuning"]),
+        ("head.init=", ["default", "zero", "normal", "kaiming", "xavier"]),
+        ("recipe=mlp freeze=gradual freeze.thaw_every=", ["1ep"]),
+        ("weights.source=ResNet18_", ["ResNet18_QuantizedWeights.", "ResNet18_Weights."]),
+        ("weights.source=ResNet18_Weights.", ["ResNet18_Weights.IMAGENET1K_V1", "ResNet18_Weights.DEFAULT"]),
+        ("weights.source=package", ["package:"]),
+        ("weights.source=nothing_of_the_kind", []),
     ],
 )
 def test_values_are_those_that_the_schema_allows_and_the_present_one(line: str, expected: list[str]) -> None:
     key = line.split(" ")[-1].partition("=")[0]
     assert words(line) == [f"{key}={value}" for value in expected]
+
+
+def test_the_keys_of_a_plan_are_those_of_its_preset() -> None:
+    assert words("freeze.") == ["freeze.rules=", "freeze.patience=", "freeze.min_delta="]
+    assert "freeze.thaw=" in words("freeze=linear_probe_then_finetune freeze.")
+    assert {"weights.source=", "weights.allow="} <= set(words("weights."))
+
+
+def test_files_of_weights_are_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("net.pt", "net.safetensors", "notes.txt", "runs/one.ckpt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = words("weights.source=")
+    assert {"weights.source=net.pt", "weights.source=net.safetensors", "weights.source=runs/"} <= set(found)
+    assert "weights.source=notes.txt" not in found
+    assert words("weights.source=runs/") == ["weights.source=runs/one.ckpt"]
+
+
+def test_weights_of_torchvision_are_read_off_as_they_are() -> None:
+    from trainkit.transfer.sources import SUFFIXES, torchvision_entries
+
+    named = {f"{kind}.{name}" for kind, names in weights_of_torchvision().items() for name in names}
+    assert named == set(torchvision_entries())
+    assert OFFERED == SUFFIXES
 
 
 def test_the_present_value_is_told_apart() -> None:

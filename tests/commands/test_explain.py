@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from trainkit.commands.help.key import FACTS, documented, known_paths
-from trainkit.commands.help.outline import has, outline
+from trainkit.commands.help.outline import outline
 from trainkit.config.composing.compose import composed
 from trainkit.config.composing.recipes import groups, options, recipes
+from trainkit.config.paths import is_there
 from trainkit.config.schema.keys import schema_findings
 
 NET = '''
@@ -136,7 +137,7 @@ def test_the_example_of_every_key_is_right(line, path: str) -> None:
         return
     words = shlex.split(found["example"])[3:]
     made = outline(words).config  # which test_outline.py holds against what Hydra composes
-    assert has(made, path)
+    assert is_there(made, path)
     assert not [str(finding) for finding in schema_findings(made) if finding.place.startswith(path)]
 
 
@@ -335,3 +336,40 @@ class Styles:
 )
 def test_docstrings_of_all_styles_are_read(name: str, doc: str) -> None:
     assert documented(Styles, name) == doc
+
+
+RULE_KEYS = ("match", "trainable", "from", "until", "lr", "lr_scale", "lr_decay", "thaw_every", "weight_decay", "norm")
+
+
+@pytest.mark.parametrize("topic", ["freeze", "freeze.rules", "freeze=gradual", "gradual"])
+def test_the_freeze_plan_is_explained_with_what_a_rule_can_say(line, topic: str) -> None:
+    text = line("help", topic).out
+    (section,) = re.findall(r"^keys of each of freeze\.rules:\n((?:  .*\n?)+)", text, re.MULTILINE)
+    assert set(re.findall(r"^  (\w+) ", section, re.MULTILINE)) == {*RULE_KEYS, "warmup", "grad_clip", "options"}
+    flat = " ".join(section.split())
+    assert "eval keeps the statistics of norms still. [eval | train | null, default null]" in flat
+    assert "@head for the head. [text | [text, ...], must be given]" in flat
+
+
+@pytest.mark.parametrize("topic", ["freeze.rules.norm", "freeze.rules.0.norm", "freeze.rules[0].norm"])
+def test_a_key_of_a_rule_is_explained_however_it_is_written(explained, topic: str) -> None:
+    found = explained(topic)
+    assert (found["path"], found["choices"]) == ("freeze.rules[0].norm", ["eval", "train", "null"])
+    assert found["example"] == ""  # there may be no such rule
+    assert explained("freeze.rules")["takes"] == "[{...}, ...]"
+
+
+def test_where_weights_come_from_is_explained(explained) -> None:
+    found = explained("weights.source")
+    for word in ("torchvision", "a file", "run folder", "package:NAME/PATH"):
+        assert word in found["doc"]
+    assert (found["takes"], found["default"]) == ("text | null", "null")
+    assert "weights.by_position" in explained("weights")["text"]
+    assert explained("head.init")["choices"] == ["default", "zero", "normal", "kaiming", "xavier"]
+
+
+def test_a_key_inside_of_nothing_has_no_example(explained) -> None:
+    found = explained("data.preprocessing.size")
+    assert found["doc"]
+    assert found["example"] == ""
+    assert explained("data.preprocessing")["example"].endswith("data.preprocessing=auto")

@@ -4,17 +4,20 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import yaml
-from installing import built, copied_checkout, install, made_environment, run
+from installing import built, copied_checkout, elsewhere, install, made_environment, run
+from warm import Warm
 
 from trainkit.commands import new
 from trainkit.commands.new import main, module_name, sources, write
@@ -271,9 +274,23 @@ class Project(NamedTuple):
     folder: Path
     bin: Path
     said: str
+    warm: Warm
 
     def trainkit(self, *arguments: str, code: int = 0, cwd: Path | None = None) -> str:
-        return run(self.bin / "trainkit", *arguments, cwd=cwd or self.folder, code=code)
+        """Run the console script with arguments."""
+        script = self.bin / "trainkit"
+        return self._ended(self.warm.run(*arguments, cwd=cwd or self.folder, env=elsewhere(), script=script), code)
+
+    def line(self, text: str) -> str:
+        """Run ``python -m trainkit`` with what bash makes of the rest of a line."""
+        function = 'python() { printf "%s\\0" "$@"; }'
+        flag, module, *arguments = run("bash", "-c", f"{function}; {text}", cwd=self.folder).split("\0")[:-1]
+        assert (flag, module) == ("-m", "trainkit")
+        return self._ended(self.warm.run(*arguments, cwd=self.folder, env=elsewhere()), 0)
+
+    def _ended(self, done: subprocess.CompletedProcess[str], code: int) -> str:
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def shell(self, text: str, cwd: Path | None = None) -> str:
         """Run a line as a person would who has activated the environment."""
@@ -291,27 +308,40 @@ def result(folder: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("new")
     source = copied_checkout(tmp_path_factory.mktemp("checkout"))
     bin_folder = made_environment(root / "venv")
     install(bin_folder, built(source, source / "dist"))
     (root / "work").mkdir()
     said = run(bin_folder / "trainkit", "new", "my-project", cwd=root / "work")
-    return Project(root / "work" / "my-project", bin_folder, said)
+    parent = Warm(bin_folder / "python", env=elsewhere())
+    yield Project(root / "work" / "my-project", bin_folder, said, parent)
+    parent.close()
+
+
+LINE = ("--config-dir", "configs", "recipe=mine")
 
 
 @pytest.fixture(scope="module")
 def trained(project: Project) -> str:
-    """Return what the recipe's first run printed."""
-    return project.trainkit("--config-dir", "configs", "recipe=mine", "run_dir=runs/first")
+    """Return what the recipe's first run printed; ``runs/straight`` stays as it is then."""
+    said = project.trainkit(*LINE, "run_dir=runs/first")
+    shutil.copytree(project.folder / "runs" / "first", project.folder / "runs" / "straight", symlinks=True)
+    return said
+
+
+@pytest.fixture(scope="module")
+def printed(project: Project) -> tuple[list[str], str]:
+    """The commands that ``trainkit new`` printed, and what a shell said to them."""
+    commands = [text.strip() for text in project.said.partition("next:\n")[2].splitlines()]
+    return commands, project.shell(" && ".join(commands), cwd=project.folder.parent)
 
 
 @pytest.mark.slow
-def test_the_printed_commands_train_and_test_it(project: Project) -> None:
-    commands = [text.strip() for text in project.said.partition("next:\n")[2].splitlines()]
+def test_the_printed_commands_train_and_test_it(printed: tuple[list[str], str]) -> None:
+    commands, done = printed
     assert len(commands) == 3
-    done = project.shell(" && ".join(commands), cwd=project.folder.parent)
     assert "4 passed" in done
     assert float(row(done, "test").split()[-1]) > 0.98
 
@@ -325,18 +355,16 @@ def test_what_a_run_prints_goes_on_and_evaluates(project: Project, trained: str)
 
 
 @pytest.mark.slow
-def test_it_ends_alike_whether_killed_or_not(project: Project) -> None:
-    line = ("--config-dir", "configs", "recipe=mine", "resume=auto")
-    project.trainkit(*line, "run_dir=runs/straight")
+def test_it_ends_alike_whether_killed_or_not(project: Project, trained: str) -> None:
+    line = (*LINE, "run_dir=runs/cut", "resume=auto")
     saved = project.folder / "runs" / "cut" / "checkpoints" / "last.ckpt"
-    command = [project.bin / "trainkit", *line, "run_dir=runs/cut"]
-    process = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([project.bin / "trainkit", *line], cwd=project.folder, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not saved.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert "resumed from" in project.trainkit(*line, "run_dir=runs/cut")
+    assert "resumed from" in project.trainkit(*line)
     assert result(project.folder / "runs" / "cut") == result(project.folder / "runs" / "straight")
 
 
@@ -361,14 +389,22 @@ def test_the_check_finds_nothing(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_every_command_of_its_readme_works(project: Project) -> None:
-    """In their order: one of them goes by what another one has trained."""
+def test_every_command_of_its_readme_works(project: Project, printed: tuple[list[str], str]) -> None:
+    """In their order: one of them goes by what another one has trained. Those that were printed were run as well."""
     install(project.bin, "--editable", project.folder)
     text = (project.folder / "README.md").read_text()
     commands = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     assert len(commands) == 9
-    for command in commands:
-        project.shell(command)
+    words = [shlex.split(command, comments=True)[1:] for command in commands]
+    known = [shlex.split(command)[1:] for command in printed[0][1:]]
+    assert all(words.count(others) == 1 for others in known)
+    for command, arguments in zip(commands, words, strict=True):
+        if arguments in known:
+            continue
+        if command.startswith("python -m trainkit "):
+            project.line(command)
+        else:
+            project.shell(command)
     assert "A small net tells two spirals apart" in project.shell("my-project --help")
     (own,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (project.folder / "configs" / "recipe" / "plain.yaml").write_text(own)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from trainkit.commands.help.outline import comments_in, described_groups, file_of, has, head, outline
-from trainkit.config.checking.fields import at
+from trainkit.commands.help.outline import comments_in, described_groups, file_of, outline
 from trainkit.config.composing.compose import composed
-from trainkit.config.composing.recipes import folder, groups, options, recipes
+from trainkit.config.composing.recipes import folder, groups, head, options, recipes
+from trainkit.config.paths import at, is_there
 
 CHOICES = [f"{group}={option}" for group in groups() if group != "recipe" for option in options(group)]
 LINES = [
@@ -148,4 +148,5 @@ def test_paths_lead_through_mappings_and_lists() -> None:
     assert at(config, "a.b.0") == 1
     assert at(config, "a.b.7") is at(config, "a.x.y") is at(config, "n.m") is None
     assert at(config, "") == config
-    assert [has(config, path) for path in ("a", "n", "a.b.1.c", "a.c", "n.m", "z")] == [True, True, True] + [False] * 3
+    assert all(is_there(config, path) for path in ("a", "n", "a.b.1.c", "a.b[1].c"))
+    assert not any(is_there(config, path) for path in ("", "a.c", "a.b.2", "n.m", "z"))

@@ -180,3 +180,8 @@ def test_plain_slips_of_a_file_are_all_told_without_torch(tmp_path: Path) -> Non
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "['optimizer.lrr', 'optimizer.weight_decay', 'trainer.max_epoch'] False"
+
+
+def test_the_items_of_a_list_are_no_arguments_of_their_own() -> None:
+    found = check(composed(["recipe=mlp", "model.hidden=[3,4]", "seed=x"]))
+    assert [finding.place for finding in found] == ["seed"]

@@ -1,5 +1,6 @@
 """Composing configs: what is wrong with a line is found all at once, and the rest of it holds."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from omegaconf import MISSING, OmegaConf
 import trainkit
 from trainkit.config.composing.compose import adopt, compose, composed, is_plain_name, plain, read_line, to_yaml
 from trainkit.config.composing.recipes import folder
-from trainkit.config.composing.suggestions import value_at
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError
 
 DOWNLOADED = ("data=mnist", "data=fashion_mnist", "data=cifar10")
@@ -554,7 +555,7 @@ EXPONENTIAL = "{_target_:torch.optim.lr_scheduler.ExponentialLR,gamma:0.9}"
 def test_a_node_is_replaced(words: list[str], path: str, expected: Any) -> None:
     found = composed(words)
     assert found.findings == []
-    value = value_at(found.plain, path)
+    value = at(found.plain, path)
     if expected is not None:
         assert value == expected
     text = str(found.plain)
@@ -589,6 +590,28 @@ def test_another_target_in_a_recipe_drops_what_files_before_it_set(tmp_path: Pat
     assert (kept["lr"], kept["weight_decay"]) == (0.1, 0.1)
 
 
+def test_another_target_in_a_recipe_keeps_what_it_needs_with_all_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "class {}:\n    def __init__(self, inner: object, layers: list): ...\n"
+    (tmp_path / "kept_nets.py").write_text(code.format("First") + code.format("Second"))
+    monkeypatch.chdir(tmp_path)
+    linear = {"_target_": "torch.nn.Linear", "in_features": 64, "out_features": 10, "bias": False}
+    first = {"inner": linear, "layers": [linear], "extra": linear}
+    write(
+        tmp_path,
+        recipe__a=f"{HEAD}defaults: [mlp, _self_]\nmodel: {json.dumps({'_target_': 'kept_nets.First', **first})}\n",
+        recipe__b=f"{HEAD}defaults: [a, _self_]\nmodel: {{_target_: kept_nets.Second}}\n",
+        recipe__c=f"{HEAD}defaults: [mlp, _self_]\nmodel: {{_target_: trainkit.recipes.models.CNN}}\n",
+    )
+    model = composed(["recipe=b"], tmp_path).plain["model"]
+    assert model == {"_target_": "kept_nets.Second", "inner": linear, "layers": [linear]}
+    assert composed(["recipe=c"], tmp_path).plain["model"] == {
+        "_target_": "trainkit.recipes.models.CNN",
+        "out_features": 10,
+    }
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -598,7 +621,8 @@ def test_another_target_in_a_recipe_drops_what_files_before_it_set(tmp_path: Pat
 )
 def test_what_a_run_needs_cannot_be_left_out(path: str) -> None:
     (finding,) = composed(["recipe=mlp", f"~{path}"]).findings
-    assert str(finding).startswith(f"~{path}: cannot be left out. Give it another value")
+    cure = "Its keys are set one by one" if path in ("monitor", "penalty") else "Give it another value"
+    assert str(finding).startswith(f"~{path}: cannot be left out. {cure}")
 
 
 @pytest.mark.parametrize("group", ["averaging", "loggers", "callbacks", "schedule", "checkpoint", "metrics", "debug"])
@@ -685,7 +709,7 @@ def test_what_hydra_and_its_grammar_allow_besides(monkeypatch: pytest.MonkeyPatc
         ("run_dir=a~b", "run_dir", "a~b"),
     ]:
         found = composed(["recipe=mlp", word])
-        assert (found.findings, value_at(found.plain, path)) == ([], value)
+        assert (found.findings, at(found.plain, path)) == ([], value)
 
 
 def test_a_recipe_of_trainkits_with_a_suffix_is_that_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

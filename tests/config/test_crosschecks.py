@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from trainkit.config.checking.crosschecks import cross_findings
-from trainkit.config.checking.fields import Fields, Unclear, at, related
+from trainkit.config.checking.fields import Fields, Unclear
 from trainkit.config.composing.origins import Origin, Origins
+from trainkit.config.paths import at, related
 from trainkit.findings import Finding
 from trainkit.settings import Settings
 

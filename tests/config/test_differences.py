@@ -43,6 +43,13 @@ def test_the_same_config_differs_in_nothing(saved: dict[str, Any]) -> None:
         ("optimizer.fused", False, "applied", "the last bits may differ"),
         ("parameter_groups.decay_norm_and_bias", False, "applied", "as long as each group holds the same parameters"),
         ("freeze.rules", [{"match": "*", "lr": 1}], "applied", "as long as each group holds the same parameters"),
+        ("freeze.patience", 7, "applied", "what is frozen may thaw at another time"),
+        ("weights.source", "ResNet18_Weights.DEFAULT", "ignored", "the checkpoint has the weights"),
+        ("weights.rename", {"a": "b"}, "ignored", "the checkpoint has the weights"),
+        ("weights.allow", ["fc.*"], "ignored", "the checkpoint has the weights"),
+        ("head.name", "layers.7", "applied", "if the weights fit: names and shapes decide"),
+        ("head.outputs", 3, "applied", "if the weights fit: names and shapes decide"),
+        ("head.init", "zero", "applied", "if the weights fit: names and shapes decide"),
         ("model.hidden", [16], "applied", "if the weights fit: names and shapes decide"),
         ("model.dropout", 0.5, "applied", "if the weights fit"),
         ("schedule.interval", "epoch", "applied", "along the new curve"),
@@ -233,3 +240,28 @@ def test_changed_data_alone_may_be_allowed_so_the_refusal_says(saved: dict[str, 
         with pytest.raises(ConfigError) as caught:
             require_no_refusal(differences(saved, changed(saved, **values)))
         assert ("data.changed=allow" in str(caught.value)) is told
+
+
+def test_another_preset_of_the_freeze_plan_is_told_key_by_key(saved: dict[str, Any]) -> None:
+    found = differences(saved, plain(compose("mlp", "freeze=gradual")))
+    assert {difference.key for difference in found} == {
+        f"freeze.{key}" for key in ("rules", "thaw_every", "lr_scale")
+    }  # its warmup is null, which is as none
+    assert {difference.verdict for difference in found} == {"applied"}
+    assert "match: @head" in table(found).replace("'", "") or "..." in table(found)
+
+
+def test_other_preprocessing_is_refused_unless_it_is_new(saved: dict[str, Any]) -> None:
+    def prepared(mean: float) -> dict[str, Any]:
+        values = {"mean": [mean], "std": [1.0]}
+        datasets = saved["data"]["datasets"] | {"preprocessing": values}
+        return {**saved, "data": saved["data"] | {"preprocessing": values, "datasets": datasets}}
+
+    assert {d.verdict for d in differences(prepared(0.5), prepared(0.5))} == set()
+    found = differences(prepared(0.5), prepared(0.25))
+    assert {d.key for d in found} == {"data.preprocessing.mean", "data.datasets.preprocessing.mean"}
+    assert {(d.verdict, d.reason) for d in found} == {
+        ("refused", "the model knows pictures as they were prepared before")
+    }
+    with pytest.raises(ConfigError, match=r"data\.preprocessing\.mean=\[0\.5\]"):
+        require_no_refusal(found)

@@ -380,7 +380,7 @@ def test_the_knobs_of_a_plan_are_those_of_the_class_that_makes_it():
 
 def test_weights_heads_and_preprocessing_are_those_of_the_functions_that_take_them():
     loads = inspect.signature(load_pretrained).parameters
-    assert set(loads) - {"model", "weights", "heads"} == set(keys_of({}, "weights")) - {"source"}
+    assert set(loads) - {"model", "weights", "heads", "keep_heads"} == set(keys_of({}, "weights")) - {"source"}
     assert set(inspect.signature(replace_heads).parameters) - {"model"} == set(keys_of({}, "head"))
     assert key_at({}, "head.init").rules["choices"] == INITS
     keys = {f.name: f for f in fields(Preprocessing)}

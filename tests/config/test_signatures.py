@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from torchvision.transforms import v2
 from trainkit.config.targets.signatures import REQUIRED, Signature, signature_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nowhere import Absent
 
 
@@ -192,6 +195,9 @@ class Called:
         return given
 
 
+def scheduled(rate: Callable[[int], float], rates: list[Callable[[int], float]], unknown: Absent) -> None: ...
+
+
 def annotated(known: Literal["a", "b"], unknown: Absent, text: str = "x", *, bare=None) -> None: ...
 
 
@@ -254,6 +260,14 @@ def test_positions_are_known() -> None:
     assert [p.name for p in signature_of(nn.LSTM).positional][:2] == ["input_size", "hidden_size"]
     assert signature_of(nn.Sequential).open_positions
     assert signature_of(functools.partial(Net, width=3)).positional == []
+
+
+def test_annotations_that_type_checkers_alone_import_are_understood() -> None:
+    parameters = signature_of(scheduled).parameters
+    rate = collections.abc.Callable[[int], float]
+    assert [one.annotation for one in parameters.values()] == [rate, list[rate], Any]
+    lambdas = signature_of(lr_scheduler.LambdaLR).parameters["lr_lambda"].annotation
+    assert get_origin(get_args(lambdas)[0]) is collections.abc.Callable
 
 
 def test_annotations_are_known_where_they_can_be() -> None:

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from trainkit.checkpoint.migrations import FORMAT
+from trainkit.config.checking.check import check
 from trainkit.config.composing.compose import composed, plain, to_yaml
 from trainkit.config.composing.line import Line
 from trainkit.config.composing.stored import MOST_BYTES, compose_line, read_yaml, stored_config
@@ -77,6 +78,69 @@ def test_overrides_are_applied_as_to_a_recipe(tmp_path: Path, monkeypatch: pytes
         compose_stored(run, ["model=typo"])
     with pytest.raises(ConfigError, match="there is no such key"):
         compose_stored(run, ["+lr=1"])
+
+
+@pytest.mark.parametrize(
+    ("preset", "override", "rule"),
+    [
+        ("linear_probe_then_finetune", "freeze.thaw=2ep", {"from": "2ep", "lr_scale": 0.1, "warmup": None}),
+        ("gradual", "freeze.warmup=7st", {"thaw_every": "1ep", "lr_scale": 0.1, "warmup": "7st"}),
+        ("discriminative", "freeze.lr_decay=0.5", {"lr_decay": 0.5}),
+        ("fine_tuning", "freeze.lr_scale=0.3", {"lr_scale": 0.3}),
+    ],
+)
+def test_the_keys_of_a_preset_reach_its_rules(tmp_path: Path, preset: str, override: str, rule: dict) -> None:
+    config = plain(compose("mlp", f"freeze={preset}"))
+    run = store(tmp_path / "run", config)
+    assert plain(compose_stored(run)) == {**config, "run_dir": None, "resume": None}
+    changed = plain(compose_stored(run, [override]))
+    assert changed["freeze"]["rules"][-1] == {"match": "*"} | rule
+    assert changed == plain(compose("mlp", f"freeze={preset}", override))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ([{"match": "layers.1.*", "lr": 0.1}], [{"match": "layers.1.*", "lr": 0.1}]),
+        (
+            [{"match": ["*.bias", "*.weight"], "weight_decay": 0, "betas": [0.8, 0.9], "eps": 1e-6}],
+            [{"match": ["*.bias", "*.weight"], "weight_decay": 0, "options": {"betas": [0.8, 0.9], "eps": 1e-6}}],
+        ),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("where", ["checkpoint", "config.yaml"])
+def test_rules_of_an_older_release_are_those_of_the_freeze_plan(
+    tmp_path: Path, old: list, new: list, where: str
+) -> None:
+    config = plain(compose("mlp"))
+    for key in ("freeze", "weights", "head"):
+        del config[key]
+    config["parameter_groups"] = {"rules": old, "decay_norm_and_bias": False}
+    run = store(tmp_path / "run", *((config,) if where == "checkpoint" else (None, to_yaml(config))))
+    now = plain(compose_stored(run))
+    assert now["freeze"].get("rules", []) == new
+    assert now["parameter_groups"] == {"decay_norm_and_bias": False}
+    assert now["weights"] == plain(compose("mlp"))["weights"]
+    assert now["head"] == plain(compose("mlp"))["head"]
+    assert [str(finding) for finding in check(composed_stored(run)) if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize("rules", [[3], [{"lr": 0.1}], {"match": "*"}, "layers"])
+def test_odd_rules_of_an_older_release_raise_nothing_but_words(tmp_path: Path, rules: object) -> None:
+    config = plain(compose("mlp"))
+    config["parameter_groups"] = {"rules": rules, "decay_norm_and_bias": True}
+    del config["freeze"]
+    told = check(composed_stored(store(tmp_path / "run", config)))
+    assert all(finding.message for finding in told)
+
+
+def test_rules_of_ones_own_refer_to_no_key_of_a_preset(tmp_path: Path) -> None:
+    rules = "freeze.rules=[{match: '@head'}, {match: '*', from: 1ep}]"
+    run = store(tmp_path / "run", plain(compose("mlp", "freeze=linear_probe_then_finetune", rules)))
+    line = Line([f"resume={run}", "freeze.thaw=2ep", "trainer.max_epochs=4"])
+    found = [(finding.rule, finding.place) for finding in check(compose_line(line)) if finding.severity == "error"]
+    assert found == [("no-effect", "freeze.thaw")]
 
 
 def test_what_an_override_replaces_is_not_held(tmp_path: Path) -> None:

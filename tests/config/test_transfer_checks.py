@@ -67,9 +67,11 @@ def fields(model: dict[str, Any], raw: dict[str, Any] | None = None, **changes: 
 
 
 def found(model: dict[str, Any], **changes: Any) -> list[Finding]:
+    """Return what is found, without that torchvision's weights are not in its cache: a machine may have them."""
     known = fields(model, **changes)
     crossed = [finding for finding in cross_findings(known, machine=False) if finding.rule == "unfit-head"]
-    return [*crossed, *transfer.transfer_findings(known, Trusted.of({}, [Path.cwd()]))]
+    told = transfer.transfer_findings(known, Trusted.of({}, [Path.cwd()]))
+    return [*crossed, *(finding for finding in told if finding.rule != "not-here-yet")]
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +141,7 @@ PLANS: list[tuple[dict[str, Any], list[Any], str, str, str, str]] = [
     (RESNET, [HEAD, rule("*", trainable=False, until="50ep")], "never-thaws", "error", f"{SECOND}.until", "never tr"),
     (RESNET, [rule("*", until="12ep")], "never-freezes", "warning", f"{FIRST}.until", "is never frozen"),
     (RESNET, [HEAD, rule("*", **{"from": "5ep"}, until="3ep")], "never-thaws", "error", f"{SECOND}.until", "not after"),
+    (RESNET, [HEAD, rule("*", **{"from": "3ep"}, until="3ep")], "never-thaws", "error", f"{SECOND}.until", "not after"),
     (RESNET, gradual("10ep"), "never-thaws", "error", f"{SECOND}.thaw_every", "nothing below the head ever trains"),
     (RESNET, gradual("3ep"), "never-thaws", "warning", f"{SECOND}.thaw_every", "2 of 5 stages thaw; these stages"),
     (VIT, gradual("1ep"), "never-thaws", "warning", f"{SECOND}.thaw_every", "trainer.max_epochs=14 reaches the last"),
@@ -379,7 +382,7 @@ VALID: list[tuple[dict[str, Any], dict[str, Any]]] = [
         MLP,
         {
             "freeze__rules": [
-                rule("*", until="5ep"),
+                rule("layers.1.*", until="5ep"),
             ]
         },
     ),
@@ -533,7 +536,81 @@ def test_a_wrong_head_hides_no_mistake_in_the_plan() -> None:
 def test_auto_is_no_value_for_the_data_set() -> None:
     values = ["recipe=cnn", "data=image_folder", "data.classes=5", "model=torchvision", "data.preprocessing=auto"]
     seen = checked(*values, "weights.source=ResNet18_Weights.DEFAULT", "head.outputs=5", "freeze=feature_extraction")
-    assert seen["found"] == []
+    assert [finding for finding in seen["found"] if finding["rule"] != "not-here-yet"] == []
+
+
+def test_weights_that_a_run_will_fetch_are_told_with_where_they_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    known = fields(RESNET_1000, head__outputs=5, weights__source="ResNet18_Weights.DEFAULT")
+    (told,) = transfer.transfer_findings(known, Trusted.of({}, []))
+    assert (told.rule, told.severity, told.place) == ("not-here-yet", "info", "weights.source")
+    assert f"resnet18-f37072fd.pth into {tmp_path / 'hub' / 'checkpoints'}" in told.message
+    assert "from https://download.pytorch.org/models/resnet18-f37072fd.pth" in told.fix
+
+
+def test_weights_that_are_not_here_are_held_by_position_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    named = {"weights__by_position": True, "head__outputs": 5}
+    assert found(RESNET_1000, weights__source="ResNet18_Weights.DEFAULT", **named) == []
+    (told,) = found(RESNET_1000, weights__source="ResNet34_Weights.DEFAULT", **named)
+    assert (told.rule, told.severity, told.place) == ("unfit-weights", "error", "weights.by_position")
+    (told,) = found(RESNET_1000, weights__source="MobileNet_V3_Small_Weights.DEFAULT", **named)
+    assert told.severity == "error"
+    known = fields(RESNET_1000, weights__source="ResNet34_Weights.DEFAULT", weights__prefix="net.", **named)
+    assert [f.rule for f in transfer.transfer_findings(known, Trusted.of({}, []))] == ["not-here-yet"]
+
+
+TIMES: list[tuple[list[dict[str, Any]], str]] = [
+    ([rule("*", trainable=False)], " at any time"),
+    ([rule("*", **{"from": "1ep"})], " at the start"),
+    ([rule("*", trainable=False, until="3st")], " at the start"),
+    ([rule("*", **{"from": "plateau"})], " at the start"),
+    ([rule("*", until="5ep")], " after 5ep"),
+    ([rule("@head", until="3ep"), rule("*", **{"from": "4ep"})], " after 3ep"),
+    ([rule("@head", until="3ep"), rule("*", **{"from": "3ep"})], ""),
+    ([rule("@head", until="20ep"), rule("*", trainable=False)], ""),  # the run ends before
+    ([rule("@head", until="plateau"), rule("*", **{"from": "plateau"})], ""),
+    ([rule("@head", until="3ep"), rule("*", **{"from": "2st"})], ""),
+    ([rule("@head", until="2st"), rule("*", **{"from": "8ep"})], " after 2st"),
+    ([rule("@head", until="3ep"), rule("*", thaw_every="4ep")], " after 3ep"),
+    ([rule("@head", until="4ep"), rule("*", thaw_every="4ep")], ""),
+    ([rule("@head", until="5ep")], ""),  # what no rule speaks of trains
+]
+
+
+@pytest.mark.parametrize(("rules", "when"), TIMES, ids=lambda value: str(value)[:70])
+def test_something_trains_at_any_time(rules: list[dict[str, Any]], when: str) -> None:
+    known = fields(MLP, freeze__rules=rules, weights__source=None, resume="run")
+    known.batches = 10
+    told = [f.message for f in transfer.transfer_findings(known, Trusted.of({}, [])) if f.rule == "nothing-trains"]
+    assert told == ([f"nothing is left to train{when}"] if when else [])
+
+
+OPTIONS: list[tuple[dict[str, Any], str, str]] = [
+    ({"betas": [0.9, 0.95], "eps": 1e-6, "amsgrad": True}, "", ""),
+    ({"beta": [0.9, 0.95]}, "beta", "AdamW has no such option. Did you mean 'betas'?"),
+    ({"zzz": 1}, "zzz", "It takes betas, eps"),
+    ({"momentum": 0.9}, "momentum", "AdamW has no such option"),
+    ({"betas": 0.9}, "betas", "must be a list of 2 numbers"),
+    ({"lr": 0.9}, "lr", "is a key of the rule itself. Write lr there"),
+    ({"weight_decay": 0.9}, "weight_decay", "is a key of the rule itself"),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "words"), OPTIONS, ids=lambda value: str(value)[:50])
+def test_options_of_a_rule_are_those_of_the_optimizer(options: dict[str, Any], name: str, words: str) -> None:
+    told = found(MLP, freeze__rules=[HEAD, rule("*", options=options)])
+    assert [(f.rule, f.severity, f.place) for f in told] == (
+        [("bad-freeze-rule", "error", f"{SECOND}.options.{name}")] if name else []
+    )
+    assert words in "".join(f"{f.message}. {f.fix}" for f in told)
+
+
+def test_options_of_an_optimizer_of_ones_own_are_not_judged() -> None:
+    own = {"_target_": "mine.Lion", "lr": 0.1}
+    assert found(MLP, optimizer=own, freeze__rules=[rule("*", options={"anything": 1})]) == []
 
 
 def test_a_knob_of_a_preset_is_what_is_named() -> None:

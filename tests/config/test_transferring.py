@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 
+from trainkit.__main__ import main
 from trainkit.checkpoint import read
 from trainkit.commands.training import Result, run
 from trainkit.config.build import build_parts, build_trainer
@@ -98,6 +99,31 @@ def test_a_named_head_that_stays_is_what_the_plan_calls_head(place: Path) -> Non
     assert moving == {"encoder"}
 
 
+def test_a_named_head_that_stays_must_fit_the_weights(place: Path) -> None:
+    kept = ("head.outputs=null", "head.name=head.linear")
+    with pytest.raises(ConfigError, match="only the last layer differs"):  # by the check
+        compose(*RUN, *kept)
+    config = compose(*RUN, *kept, "weights.source=null")
+    config.weights.source = "trained.pt"
+    with pytest.raises(ConfigError, match="only the last layer differs"):  # by the load
+        build_parts(config)
+
+
+def test_a_new_head_takes_the_weights_of_a_run_on_the_same_classes_alone(place: Path) -> None:
+    trained("run_dir=first")
+    head = read(Path("first/checkpoints/best.ckpt"))["model"]["head.linear.weight"]
+    Path("others").symlink_to("pictures")
+    for more, kept in (
+        ([], True),
+        (["data.split_seed=1", "freeze=fine_tuning"], True),
+        (["data.folder=others"], False),
+        (["data.folder=others", "head.outputs=null"], True),  # what is no new head comes from the file
+    ):
+        start = build_parts(compose(*RUN, "weights.source=first", *more)).start
+        assert torch.equal(start.model.head.linear.weight, head) is kept, more
+        assert start.loaded.anew == ([] if kept else ["head.linear"])
+
+
 def test_a_run_keeps_its_preprocessing_report_and_plan(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = trained("run_dir=one").model.state_dict()
     printed = capsys.readouterr().out
@@ -121,6 +147,24 @@ def test_a_run_that_goes_on_needs_no_weights_and_keeps_the_report(place: Path) -
     result = run(*RUN, "weights.source=null", "run_dir=one", "resume=auto", "trainer.max_epochs=2")
     assert result.status == "completed"
     assert summary("one")["weights"] == before
+
+
+def test_a_key_of_the_preset_is_applied_to_a_run_that_goes_on_without_a_recipe(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained("run_dir=first", "freeze=linear_probe_then_finetune", "freeze.thaw=1ep", "trainer.max_epochs=2")
+    before = read(Path("first/checkpoints/last.ckpt"))["model"]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["resume=first", "run_dir=first", "trainer.max_epochs=3", "freeze.lr_scale=0"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "freeze.lr_scale 0.1 0 applied" in told
+    after = read(Path("first/checkpoints/last.ckpt"))["model"]
+    statistics = {name for name in after if "running" in name or "num_batches" in name}
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert moved - statistics == {"head.linear.weight", "head.linear.bias"}  # all of it thawed, at no rate
+    assert moved & statistics
 
 
 def test_auto_is_what_the_run_of_the_weights_was_prepared_with(place: Path) -> None:

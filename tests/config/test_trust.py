@@ -38,6 +38,26 @@ def test_so_are_its_schedules(schedule: str) -> None:
     hold(plain(compose("mlp", f"schedule={schedule}")))
 
 
+PRETRAINED = [
+    ("cnn", "model=torchvision", "model.name=resnet18", "data=image_folder", "data.classes=5", "head.outputs=5"),
+    ("cnn", "model=timm", "model.name=resnet18", "data=image_folder", "data.classes=5", "freeze=gradual"),
+    ("mlp", "freeze=discriminative", "head.name={layers.7: 10}", "weights.rename={a.*: b.*}"),
+]
+
+
+@pytest.mark.parametrize("values", PRETRAINED)
+def test_so_are_networks_by_name_with_their_plan(values: tuple[str, ...]) -> None:
+    config = plain(composed([f"recipe={values[0]}", *values[1:]]).config)
+    hold(config)
+    for path in ("options", "name"):
+        spoilt = {**config, "model": {**config["model"], path: {"_target_": "os.system", "command": "true"}}}
+        with pytest.raises(ConfigError, match=r"os\.system"):
+            hold(spoilt)
+    spoilt = {**config, "freeze": {"rules": [{"match": "*", "options": {"x": {"_target_": "os.system"}}}]}}
+    with pytest.raises(ConfigError, match=r"os\.system"):
+        hold(spoilt)
+
+
 GOOD = {
     "model": ["torch.nn.Linear", "torchvision.models.resnet18", "torchvision.models.ResNet", "torch.nn.modules.Linear"],
     "optimizer": ["torch.optim.SGD", "torch.optim.adamw.AdamW"],

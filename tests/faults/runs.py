@@ -1,67 +1,30 @@
-"""Real processes of the command line, quickly: a server imports torch once and forks each command from there.
+"""The command line as a real process (``warm``), and a user's module and configs that meet trouble."""
 
-Nothing has computed anything in the server, and no thread was started, before it forks.
-"""
-
-import json
 import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-SERVER = """
-import json, os, signal, sys
-import torch, torch._dynamo, torchvision, tensorboard, torchinfo, rich
-import trainkit.__main__, trainkit.commands.train, trainkit.loggers.tensorboard
-
-def child(job):
-    os.setpgid(0, 0)
-    for name in ("SIGINT", "SIGHUP"):  # which whoever started the tests may have let be ignored, by nohup or &
-        signal.signal(getattr(signal, name), signal.SIG_DFL if name == "SIGHUP" else signal.default_int_handler)
-    os.chdir(job["cwd"])
-    os.environ.update(job["env"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, path in ((1, job["out"]), (2, job["err"])):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.path.insert(0, job["cwd"])
-    sys.argv = ["trainkit", *job["arguments"]]
-    trainkit.__main__.main()
-
-job = None
-for line in sys.stdin:
-    request = json.loads(line)
-    if "wait" in request:
-        answer = {"code": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
-    else:
-        pid = os.fork()
-        if pid == 0:
-            job = request
-            break
-        answer = {"pid": pid}
-    print(json.dumps(answer), flush=True)
-if job is not None:
-    child(job)
-"""
+from warm import Process, Warm
 
 
 @dataclass
 class Command:
     """A command that was started."""
 
-    pid: int
+    process: Process
     folder: Path
-    server: Any
     out_path: Path
     err_path: Path
     code: int | None = None
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     @property
     def out(self) -> str:
@@ -73,52 +36,28 @@ class Command:
 
     def wait(self, seconds: float = 60) -> "Command":
         """Wait for the end; a command that takes longer is killed and fails the test."""
-        deadline = time.monotonic() + seconds
-        while not self._ended():
-            if time.monotonic() > deadline:
-                os.killpg(self.pid, signal.SIGKILL)
-                pytest.fail(f"still running after {seconds} s:\n{self.out}\n{self.err}")
-            time.sleep(0.01)
-        self.code = self.server({"wait": self.pid})["code"]
+        try:
+            self.code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still running after {seconds} s:\n{self.out}\n{self.err}")
         return self
 
-    def _ended(self) -> bool:
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-        except FileNotFoundError:
-            return True
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-
-    def ask(request: dict[str, Any]) -> dict[str, Any]:
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-
-    yield ask
-    process.stdin.close()
-    process.wait(10)
-    process.stdout.close()
+    def ended(self) -> bool:
+        return self.process.ended()
 
 
 @pytest.fixture
-def start(server, tmp_path: Path) -> Callable[..., Command]:
+def start(warm: Warm, tmp_path: Path) -> Callable[..., Command]:
     """Start ``trainkit`` with arguments in the test's folder; what it prints goes to files there."""
     numbers = iter(range(1000))
 
     def begin(*arguments: str, **environment: str) -> Command:
         number = next(numbers)
         out, err = tmp_path / f"out-{number}.txt", tmp_path / f"err-{number}.txt"
-        out.touch()
-        err.touch()
-        job = {"arguments": arguments, "cwd": str(tmp_path), "env": environment, "out": str(out), "err": str(err)}
-        return Command(server(job)["pid"], tmp_path, server, out, err)
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
+        with out.open("w") as stdout, err.open("w") as stderr:
+            process = warm.start(*arguments, cwd=tmp_path, env=env, stdout=stdout, stderr=stderr)
+        return Command(process, tmp_path, out, err)
 
     return begin
 

@@ -13,6 +13,7 @@ from runs import Command, comparable, leftovers, state_of
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import TensorDataset
+from warm import Warm
 
 from trainkit import Callback, ConfigError, Loader, Trainer, supervised
 from trainkit.callbacks import EarlyStopping
@@ -23,14 +24,11 @@ RUN = ("recipe=mlp", "data.batch_size=128", "loggers.tensorboard=null")
 
 
 @pytest.fixture(scope="module")
-def base(server: Callable[[dict[str, Any]], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs of nine steps that stopped at step 12, inside the second epoch."""
     folder = tmp_path_factory.mktemp("base")
-    paths = {"out": str(folder / "out.txt"), "err": str(folder / "err.txt")}
-    arguments = [*RUN, "run_dir=run", "trainer.max_epochs=3", "trainer.max_steps=12"]
-    pid = server({"arguments": arguments, "cwd": str(folder), "env": {}, **paths})["pid"]
-    run = Command(pid, folder, server, folder / "out.txt", folder / "err.txt").wait()
-    assert run.code == 0, run.err
+    run = warm.run(*RUN, "run_dir=run", "trainer.max_epochs=3", "trainer.max_steps=12", cwd=folder)
+    assert run.returncode == 0, run.stderr
     assert state_of(folder / "run")["counters"]["batch"] == 3
     return folder / "run"
 

@@ -400,7 +400,7 @@ def test_17_a_run_that_is_killed_twenty_times_ends_with_the_same_bits(start, tra
         command = start(*LINE, "run_dir=cut", "resume=auto")
         waited = time.monotonic()
         while not (log.exists() and log.stat().st_size > before + 400):  # it may be shorter: what was lost is dropped
-            assert not command._ended(), command.err
+            assert not command.ended(), command.err
             if log.exists() and log.stat().st_size < before:
                 before = log.stat().st_size
             assert time.monotonic() - waited < 60

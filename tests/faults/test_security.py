@@ -13,6 +13,7 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -326,9 +327,15 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("canary_module", None)
 
 
+@cache
+def shipped() -> str:
+    """Return the config of a shipped recipe, composed once."""
+    return json.dumps(plain(compose("mlp")))
+
+
 def hostile(run: Path, change: dict, where: str) -> None:
     """Give the run a config with this change, in its checkpoint or in ``config.yaml`` alone."""
-    config = plain(compose("mlp"))
+    config = json.loads(shipped())
     for key, value in change.items():
         config[key] = {**config[key], **value} if key == "data" else value
     state = state_of(run)

@@ -14,11 +14,15 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ("trainkit", "configs", "recipes", "template")
 
 
+def elsewhere() -> dict[str, str]:
+    """Return this environment without what leads to the checkout."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
 def run(*command: str | Path, cwd: Path, code: int = 0) -> str:
     """Run a program that must end with an exit code; return what it printed, errors included."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     process = subprocess.run(
-        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=cwd, env=elsewhere(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.returncode == code, process.stdout[-3000:]
     return process.stdout

@@ -39,7 +39,7 @@ def network(name: str) -> nn.Module:
     return models.get_model(name, weights=None, num_classes=5)
 
 
-NETWORKS = ("resnet18", "mobilenet_v2", "vit", "nested")
+NETWORKS = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "vit", "nested")
 
 
 def moment(step: int) -> Moment:
@@ -88,6 +88,22 @@ def test_what_is_frozen_keeps_every_bit_of_parameters_and_buffers(name: str) -> 
     }
     assert moved(before, run.snapshot()) == head
     assert head
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_in_each_phase_of_a_gradual_thaw_the_rest_keeps_every_bit(name: str) -> None:
+    run = Run(network(name), [{"match": "@head"}, {"match": "*", "thaw_every": "1st"}])
+    for phase in range(3):
+        before = run.snapshot()
+        run.train(1).plan.require_still()
+        frozen = {own for group in run.plan.groups if not group.trainable for own in group.parameters}
+        still = {own for own, module in run.model.named_modules() if own and not module.training}
+        buffers = {own for own, _ in run.model.named_buffers() if own.rpartition(".")[0] in still}
+        assert sum(group.trainable for group in run.plan.groups) == min(phase + 1, len(run.plan.groups))
+        assert not (frozen | buffers) & moved(before, run.snapshot())
+        owners = {own.rpartition(".")[0] for own in frozen}
+        assert {own for own, _ in run.model.named_buffers() if own.rpartition(".")[0] in owners} <= buffers
+        assert moved(before, run.snapshot())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -353,3 +369,11 @@ def test_an_optimizer_of_other_parameters_is_refused() -> None:
         plan.attach(torch.optim.SGD(model.parameters(), lr=1.0), 1, moment(0))
     with pytest.raises(ConfigError, match=r"freeze\.patience=0"):
         FreezePlan(patience=0)
+
+
+def test_a_moment_at_which_nothing_trains_is_refused() -> None:
+    with pytest.raises(ConfigError, match="freeze: nothing trains in step 0; a rule must leave something"):
+        Run(network("nested"), [{"match": "*", "from": "2ep"}])
+    run = Run(network("nested"), [{"match": "head", "until": "1ep"}, {"match": "*", "from": "2ep"}]).train(PER_EPOCH)
+    with pytest.raises(ConfigError, match=f"freeze: nothing trains in step {PER_EPOCH}"):
+        run.train(1)

@@ -536,3 +536,36 @@ def test_a_state_that_lacks_a_field_is_an_error(build):
     for name in state:
         with pytest.raises(KeyError, match=name):
             build()[1].load_state_dict({key: value for key, value in state.items() if key != name})
+
+
+CYCLE = {"base_lr": 0.1, "max_lr": 0.6, "step_size_up": 3, "cycle_momentum": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "peak"),
+    [
+        (lr_scheduler.OneCycleLR, {"max_lr": 0.4, "total_steps": 9, "cycle_momentum": False}, 0.4),
+        (lr_scheduler.CyclicLR, CYCLE, 0.6),
+    ],
+)
+def test_a_cycle_keeps_the_rates_of_the_groups_in_proportion(kind, options, peak):
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    groups = [{"params": [p], **more} for p, more in zip(parameters, ({}, {"lr": 0.02}, {"lr": 0.0}), strict=True)]
+    optimizer = torch.optim.SGD(groups, lr=0.2)
+    schedule = make_schedule(kind, optimizer, 9, **options)
+    seen = []
+    for _ in range(8):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step_end()
+    assert max(rates[0] for rates in seen) == pytest.approx(peak, rel=0.01)
+    assert len({round(rates[0], 6) for rates in seen}) > 3
+    for first, second, third in seen:
+        assert (second, third) == (pytest.approx(first / 10), 0)
+
+
+def test_a_cycle_with_a_peak_for_each_group_is_left_alone():
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": parameters[:1], "lr": 1.0}, {"params": parameters[1:]}], lr=0.2)
+    make_schedule(lr_scheduler.OneCycleLR, optimizer, 9, max_lr=[0.3, 0.5], cycle_momentum=False)
+    assert [group["max_lr"] for group in optimizer.param_groups] == [0.3, 0.5]

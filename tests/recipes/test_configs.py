@@ -9,6 +9,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from trainkit.config.composing.compose import composed as composed_line
 from trainkit.data import Splits
 from trainkit.recipes.data import Augmented
 
@@ -16,6 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 DATA = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml") if path.stem != "default")
 FILES = sorted([*(CONFIGS / "data").glob("*.yaml"), *(CONFIGS / "model").glob("*.yaml")])
 IMAGES = ["digits", "mnist", "fashion_mnist", "cifar10"]
+PICTURES = ["image_folder", "photographs"]
 
 
 def composed(*overrides):
@@ -100,11 +102,26 @@ def test_every_key_says_what_it_is(path):
     assert not bare
 
 
-@pytest.mark.parametrize("name", ["image_folder", "photographs"])
+@pytest.mark.parametrize("name", PICTURES)
 def test_networks_by_name_fit_photographs(name, tmp_path):
     config = composed(f"data={name}", "model=torchvision", "model.name=squeezenet1_0", "data.classes=3")
     model = instantiate(config.model, _convert_="all")
     assert model(torch.rand(2, config.data.channels, 64, 64)).shape == (2, 3)
+
+
+def test_photographs_are_read_with_all_that_a_folder_of_images_is():
+    """A node of another target takes nothing over from the file that it starts from."""
+    settings = [
+        "recipe=mlp",
+        "data.classes=5",
+        "data.size=48",
+        "data.split_seed=3",
+        "data.folder=here",
+        "data.preprocessing={size: 9}",
+    ]
+    plain, own = (composed_line([*settings, f"data={name}"]).plain["data"]["datasets"] for name in PICTURES)
+    assert own == plain | {"_target_": own["_target_"], "source": own["source"]}
+    assert (own["size"], own["split_seed"], own["folder"], own["preprocessing"]) == (48, 3, "here", {"size": 9})
 
 
 def test_options_reach_the_folder_of_images(tmp_path, monkeypatch):

@@ -45,10 +45,18 @@ def test_timm_networks_have_as_many_outputs_as_classes():
     assert model(torch.rand(2, 1, 64, 64)).shape == (2, 5)
     with pytest.raises(ConfigError, match=r"model\.name=resnet10x: timm has no such network\. Did you mean 'resnet"):
         timm_model("resnet10x", 5)
-    with pytest.raises(ConfigError, match=r"model\.pretrained: weights come by weights\.source"):
-        timm_model("resnet10t", 5, pretrained=True)
     with pytest.raises(ConfigError, match=r"model\.name=resnet10t: timm says TypeError"):
         timm_model("resnet10t", 5, deph=3)
+
+
+def test_no_file_is_read_behind_the_back_of_weights_source(tmp_path):
+    """timm reads ``checkpoint_path`` as a pickle, whose code runs."""
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    torch.save(timm_model("resnet10t", 5).state_dict(), tmp_path / "own.pth")
+    for option in ("checkpoint_path", "pretrained"):
+        with pytest.raises(ConfigError, match=rf"model\.{option}: weights come by weights\.source=\.\.\., which"):
+            timm_model("resnet10t", 5, **{option: str(tmp_path / "own.pth")})
+    timm_model("resnet10t", 5, checkpoint_path="", pretrained=False)
 
 
 def test_without_timm_the_extra_is_named(monkeypatch):

@@ -260,17 +260,28 @@ def test_a_head_with_a_dropout_before_it_leaves_the_old_one_over() -> None:
     assert report.unexpected == ["fc.weight", "fc.bias"]
 
 
-def test_a_replaced_head_is_loaded_whole_or_not_at_all() -> None:
+def test_a_replaced_head_that_happens_to_fit_stays_new_and_is_said_to() -> None:
     model = net()
     heads = replace_heads(model, 2, init="zero")
     report = load(model, filled(net()), heads=heads)
-    assert (report.heads, report.fresh) == (["fc"], [])
+    assert (report.heads, report.anew, report.fresh) == ([], ["fc"], ["fc.weight", "fc.bias"])
+    assert model.fc.weight.count_nonzero() == 0
+    assert model.stem.weight.flatten()[0] == 3
+    assert "heads made anew    1  fc (head.outputs=null takes the file's)" in str(report)
+    assert report.as_dict()["heads_made_anew"] == ["fc"]
+
+
+def test_a_head_of_the_same_classes_is_loaded_whole_or_not_at_all() -> None:
+    model = net()
+    heads = replace_heads(model, 2, init="zero")
+    report = load(model, filled(net()), heads=heads, keep_heads=True)
+    assert (report.heads, report.anew, report.fresh) == (["fc"], [], [])
     assert model.fc.weight.count_nonzero() == 8
     heads = replace_heads(model, 2, init="zero")
     tensors = filled(net()) | {"fc.weight": torch.ones(2, 9)}  # its bias alone would fit
-    report = load(model, tensors, heads=heads)
+    report = load(model, tensors, heads=heads, keep_heads=True)
     assert set(report.fresh) == {"fc.weight", "fc.bias"}
-    assert (report.heads, model.fc.bias.count_nonzero()) == ([], 0)
+    assert (report.heads, report.anew, model.fc.bias.count_nonzero()) == ([], [], 0)
     assert "fc.bias" not in report.matched
 
 
@@ -432,7 +443,10 @@ def test_by_position_the_head_may_differ_or_be_absent() -> None:
         assert model.fc.weight.count_nonzero() == 0
         assert model.layer4[1].bn2.running_var[0] == tensors["p99"][0]
     told = r"^weights\.by_position=true: tensor 101 of 102 is p100 \(9x512\) in the file and fc\.weight \(5x512\)"
-    refused(model, tensors, told, by_position=True)
+    text = refused(model, tensors, told, by_position=True)
+    assert text.endswith("\nonly the last layer differs: head.outputs=${data.outputs} replaces it by a new one")
+    tensors["p0"] = tensors["p0"][:1]
+    assert "only the last" not in refused(model, tensors, "tensor 1 of 102", by_position=True)
 
 
 def test_by_position_another_number_of_tensors_is_refused() -> None:
@@ -472,4 +486,5 @@ def test_the_report_is_a_short_table_and_plain_values() -> None:
         "unexpected": ["module.old"],
         "left_out": 0,
         "heads_loaded": [],
+        "heads_made_anew": [],
     }

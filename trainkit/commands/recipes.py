@@ -9,10 +9,10 @@ from typing import Any
 
 from trainkit.commands.dispatch import PROGRAM
 from trainkit.commands.help.layout import columns
-from trainkit.commands.help.outline import file_of, head
+from trainkit.commands.help.outline import file_of
 from trainkit.config.composing.line import read_line
 from trainkit.config.composing.origins import shown
-from trainkit.config.composing.recipes import recipes
+from trainkit.config.composing.recipes import head, recipes
 from trainkit.errors import ConfigError
 
 

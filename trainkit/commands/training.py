@@ -21,14 +21,14 @@ from trainkit.commands.run_dir import possible
 from trainkit.commands.trial import require_fitting
 from trainkit.config.build import Parts, build_evaluator, build_parts, build_trainer
 from trainkit.config.checking.check import raw_of, size_findings, sound
-from trainkit.config.checking.fields import at
 from trainkit.config.checking.masking import masked
 from trainkit.config.composing.compose import composed_of, plain, to_yaml
 from trainkit.config.composing.composed import Composed
+from trainkit.config.paths import at
 from trainkit.config.transferring import prepared
 from trainkit.data import Loader
 from trainkit.errors import ConfigError
-from trainkit.failures import First, look_at_data, looked_at
+from trainkit.failures import First, look_at_data
 from trainkit.findings import Finding, FindingsError, errors_in
 from trainkit.locks import held
 from trainkit.signals import EXIT_CODES
@@ -115,8 +115,7 @@ def train(
             if parts.run_dir is not None:  # nothing was started, so nothing stays
                 run_folder.withdraw(parts.run_dir, there)
             raise
-        if starts:
-            looked_at(trainer)
+        trainer.looked_at = starts
         trainer.store.about |= {"config": json.dumps(values), "command": run_folder.command("train", overrides)}
         trainer.store.about |= {"weights": json.dumps(loaded)} if loaded else {}
         report = Report(parts.run_dir)

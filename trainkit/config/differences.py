@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from textwrap import shorten
 from typing import Any, Literal
 
+from trainkit.config.secrets import MASKED, is_secret
 from trainkit.errors import ConfigError
 
 Verdict = Literal["applied", "ignored", "refused"]
 
 NOT_OF_THE_RUN = ("name", "tags", "run_dir", "resume", "recipe", "debug", "hydra", "check", "data.changed")
 """Keys that name, find or start a run, and shape nothing in it."""
-SECRETS = ("token", "password", "secret", "key", "credential")
 WIDEST_KEY, WIDEST_VALUE = 44, 26
 
 LAST_BITS = "the last bits may differ from an unbroken run"
@@ -224,8 +224,8 @@ def _text(key: str, value: Any) -> str:
     """Return a value as on the command line, an object as a call, and ``***`` for what stands under a secret's key."""
     if value is None:
         return "null"
-    if any(word in key.rsplit(".", 1)[-1].lower().split("_") for word in SECRETS):
-        return "***"
+    if is_secret(key):
+        return MASKED
     if isinstance(value, str):
         return shorten(value, 10**6) or "''"  # a line's end in it would break the table
     if isinstance(value, Mapping) and "_target_" in value:

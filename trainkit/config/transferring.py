@@ -26,6 +26,7 @@ from trainkit.transfer import (
     read_source,
     replace_heads,
     resolve_preprocessing,
+    same_classes,
 )
 
 AUTO = "auto"
@@ -95,7 +96,8 @@ def _meant(config: DictConfig, setting: Any, stored: Mapping[str, Any]) -> dict[
 def started(values: Mapping[str, Any], load: bool = True) -> Started:
     """Build the model with its head and, where it is to begin with them, load its weights.
 
-    Initial weights are drawn from generators keyed by the seed, those of a new head by one of its own.
+    Initial weights are drawn from generators keyed by the seed, those of a new head by one of its own. A new head
+    begins with them, unless the weights come from a run on the same classes.
 
     Args:
         values: The config as plain values.
@@ -107,7 +109,8 @@ def started(values: Mapping[str, Any], load: bool = True) -> Started:
     weights, head = (DEFAULTS[name] | (values.get(name) or {}) for name in ("weights", "head"))
     found = Started(_model(values))
     name = head.pop("name")
-    if isinstance(name, Mapping) or head["outputs"] is not None:
+    replaced = isinstance(name, Mapping) or head["outputs"] is not None
+    if replaced:
         streams = Streams()
         with streams.kept():
             streams.seed(fold(values["seed"], "head"))
@@ -118,7 +121,9 @@ def started(values: Mapping[str, Any], load: bool = True) -> Started:
     if source is not None and load:
         pretrained = read_source(find_source(source))
         with hinted(dict(values), {}):
-            found.loaded = load_pretrained(found.model, pretrained, heads=found.heads, **weights)
+            new = found.heads if replaced else []
+            keep = same_classes(values, pretrained.config)
+            found.loaded = load_pretrained(found.model, pretrained, heads=new, keep_heads=keep, **weights)
     return found
 
 

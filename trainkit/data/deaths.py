@@ -7,9 +7,9 @@ import signal
 from trainkit.data.board import COLLATING, IDLE, Board, Note
 from trainkit.data.failures import WORKER_DIED, shared_memory
 from trainkit.data.fetch import Fetch
-from trainkit.data.frames import dumped_frames
 from trainkit.data.worker import UNSENT, cannot_send
 from trainkit.errors import TrainingError
+from trainkit.frames import dumped_frames
 
 NATIVE = ("SIGSEGV", "SIGABRT", "SIGILL", "SIGFPE")
 """The signals of a fault inside compiled code."""

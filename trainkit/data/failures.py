@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from trainkit.data.fingerprint import PATHS
-from trainkit.data.frames import user_frames
+from trainkit.frames import user_frames
 
 WORKER_DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed|exited)")
 """How torch says so: by a ``RuntimeError``, raised in the main thread wherever that stands."""

@@ -20,8 +20,8 @@ from trainkit.data.failures import (
     shared_memory,
     words_of,
 )
-from trainkit.data.frames import user_frames
 from trainkit.errors import TrainingError
+from trainkit.frames import user_frames
 from trainkit.keys import Streams, fold
 
 FAILURES = (Exception, SystemExit)

@@ -21,9 +21,9 @@ from trainkit.data.board import IDLE, Board, Note
 from trainkit.data.deaths import cause_of_death, pids_in, what_it_did
 from trainkit.data.failures import words_of
 from trainkit.data.fetch import Fetch
-from trainkit.data.frames import dumped_frames, user_frames
 from trainkit.data.worker import DUMP, Failed, Fetcher, as_it_is, start_worker
 from trainkit.errors import TrainingError
+from trainkit.frames import dumped_frames, user_frames
 from trainkit.signals import held_back
 
 GRACE = 1.0

@@ -90,7 +90,11 @@ class FreezePlan:
         return groups
 
     def attach(self, optimizer: Optimizer, steps_per_epoch: int | None, moment: Moment) -> None:
-        """Begin, or go on, at ``moment``: freeze what is frozen then, and take its fingerprint."""
+        """Begin, or go on, at ``moment``: freeze what is frozen then, and take its fingerprint.
+
+        Raises:
+            ConfigError: If the optimizer is of other parameters, or nothing trains at that moment.
+        """
         self._optimizer, self._steps_per_epoch = optimizer, steps_per_epoch
         owners = {id(p): options for options in optimizer.param_groups for p in options["params"]}
         self._options = {g.name: owners[id(p)] for g in self.groups for p in g.parameters.values() if id(p) in owners}
@@ -98,13 +102,14 @@ class FreezePlan:
             raise ConfigError("freeze: the optimizer must be built over the plan's parameter_groups(model)")
         for group in self.groups:  # a checkpoint at the very moment of a thaw is of before it, and advance() comes next
             self._set(group, self._trained.get(group.name, group.holds(moment, self.plateaus)))
-        self._settle()
+        self._settle(moment)
 
     def advance(self, moment: Moment) -> bool:
         """Freeze and thaw what is due at ``moment``, before its step is trained; say whether anything was.
 
         Raises:
             TrainingError: If what was frozen up to now has moved.
+            ConfigError: If nothing trains from now on.
         """
         changed = [group for group in self._timed if group.trainable != group.holds(moment, self.plateaus)]
         if not changed:
@@ -115,7 +120,7 @@ class FreezePlan:
             self._set(group, not group.trainable)
             group.thawed = moment.steps
             log.info("step %d: %s %s", moment.steps, group.name, "thaws" if group.trainable else "is frozen")
-        self._settle()
+        self._settle(moment)
         return True
 
     def validation_end(self, value: float | None, mode: str) -> None:
@@ -215,8 +220,12 @@ class FreezePlan:
                 if self._optimizer is not None:
                     self._optimizer.state.pop(parameter, None)
 
-    def _settle(self) -> None:
+    def _settle(self, moment: Moment) -> None:
         """Find what stands still now, put it into eval mode, what no longer does into train mode, and take prints."""
+        if not any(group.trainable for group in self.groups):
+            raise ConfigError(
+                f"freeze: nothing trains in step {moment.steps}; a rule must leave something to train then"
+            )
         for module in self._still:
             module.training = True
         self._still = still_modules(self._model, self._norm_modes())

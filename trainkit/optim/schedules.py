@@ -16,6 +16,8 @@ from trainkit.optim.options import options_of
 from trainkit.state import field, kind, same
 
 TOTALS = ("total_steps", "T_max", "total_iters")
+ENDS = ("base_lr", "max_lr")
+"""Options of cycles (Smith 2017) that torch gives to all groups alike, if they are one number."""
 RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr", "max_momentum", "base_momentum")
 """Options of a parameter group that schedulers set and go by."""
 MOMENTA = ("momentum", "betas")
@@ -295,7 +297,8 @@ def make_schedule(
         interval: ``step`` or ``epoch``.
         warmup: Optimizer steps of warm-up, taken off a total in steps.
         options: The scheduler's; its ``total_steps``, ``T_max`` or ``total_iters`` is filled in where it is None, or
-            required and left out.
+            required and left out. One ``max_lr`` or ``base_lr`` is that of the optimizer's own rate; groups with other
+            rates have them in proportion.
 
     Raises:
         ConfigError: If the scheduler needs the length of the run and it is not known.
@@ -308,4 +311,16 @@ def make_schedule(
             if total is None:
                 raise ConfigError(f"schedule.{name}: the length of the run is not known; set it, or trainer.max_steps")
             options[name] = max(1, total - warmup if interval == "step" else total)
-    return Schedule(scheduler(optimizer, **options), interval, warmup)
+    return Schedule(scheduler(optimizer, **_by_group(options, optimizer)), interval, warmup)
+
+
+def _by_group(options: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Return a scheduler's options in which the ends of a cycle are in proportion to the rate of each group.
+
+    torch sets one ``max_lr`` as the rate of all groups, whatever theirs was.
+    """
+    usual, rates = optimizer.defaults.get("lr"), [group["lr"] for group in optimizer.param_groups]
+    if not usual or all(rate == usual for rate in rates):
+        return options
+    ends = {name: options[name] for name in ENDS if isinstance(options.get(name), int | float)}
+    return options | {name: [end * float(rate / usual) for rate in rates] for name, end in ends.items()}

@@ -1,5 +1,6 @@
 """Transfer learning: weights of another training, new heads, and the preprocessing that belongs to the weights."""
 
+from trainkit.transfer.classes import same_classes as same_classes
 from trainkit.transfer.heads import find_heads as find_heads
 from trainkit.transfer.heads import replace_heads as replace_heads
 from trainkit.transfer.loading import load_pretrained as load_pretrained

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,13 +42,13 @@ def load_pretrained(
     by_position: bool = False,
     allow: Sequence[str] = (),
     heads: Sequence[str] = (),
+    keep_heads: bool = False,
 ) -> LoadReport:
     """Load pretrained weights into a model in place: tied ones stay tied, and dtype and device are the model's.
 
     Each of the model's tensors, buffers included, must be in the file in its shape, and each of the file's in the
-    model, except for what ``allow`` and ``heads`` name. A replaced head is loaded whole, if the file has it in its new
-    shape, or not at all. Wrappers' prefixes (``module.``, ``_orig_mod.``) are taken off, and modules that know old
-    names of theirs are asked.
+    model, except for what ``allow`` and ``heads`` name. Wrappers' prefixes (``module.``, ``_orig_mod.``) are taken off,
+    and modules that know old names of theirs are asked.
 
     Args:
         model: Left as it was if the weights do not fit.
@@ -59,14 +59,15 @@ def load_pretrained(
         by_position: Whether tensors are paired by their order alone, where all shapes agree in order.
         allow: Patterns, by :func:`trainkit.transfer.names.matches`, of the model's tensors that may keep their initial
             values, and of the file's that may be left over.
-        heads: The names that :func:`trainkit.transfer.replace_heads` returned.
+        heads: The names that :func:`trainkit.transfer.replace_heads` returned; they keep their new values.
+        keep_heads: Whether the file's heads are of the same classes (:func:`trainkit.transfer.same_classes`): each is
+            then loaded whole, if the file has it in its new shape, or not at all.
 
     Returns:
         What was done with each tensor.
 
     Raises:
-        Misfit: If they do not fit, or not a single tensor does; a :class:`ConfigError` that says what would make them
-            fit, or that they are of another network.
+        Misfit: If they do not fit, or not a single tensor does; a :class:`ConfigError` that says what would fit.
         ConfigError: If a prefix, rule or pattern matches nothing, or a network needs an option that it lacks.
     """
     own = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
@@ -80,19 +81,23 @@ def load_pretrained(
         pairs = _Pairs(paired_by_position(own, {name: given[name] for name in names.values()}, [*allow, *heads]))
     else:
         pairs = _paired(model, own, given, names, rename or {}, getattr(weights.tensors, "_metadata", {}))
-    chosen = set(names.values())
-    pairs.left_out = [name for name in given if name not in chosen]
+    pairs.left_out = _rest(given, names.values())
     _require_meaning(allow, [*own, *pairs.names, *given])
-    fitting, found = _held(model, own, given, pairs, heads)
+    fitting, found = _held(model, own, given, pairs)
+    anew = _new_heads(own, heads, keep_heads, fitting, found)
     bad = found.without(_allowed([*allow, *heads]))
     if bad or all(optional(name, own[name]) for name in fitting):
         what = bad or found
         raise Misfit(misfit_text(model, weights.name, own, given, pairs.names, fitting, what, heads), what.sizes)
     require_ties(model, fitting, f"{KEY}={weights.name}: the weights")
-    versions = getattr(weights.tensors, "_metadata", None) if pairs.unchanged else None
-    current = getattr(model.state_dict(), "_metadata", {})  # what has today's names is of today's versions
-    model.load_state_dict(Versioned(fitting | _extras(model, weights), versions or current), strict=False)
-    return _report(weights.name, own, pairs, fitting, found, heads)
+    state = Versioned(fitting | _extras(model, weights), _versions(model, weights, pairs))
+    model.load_state_dict(state, strict=False)
+    return _report(weights.name, own, pairs, fitting, found, heads, anew)
+
+
+def _rest(given: Mapping[str, Any], chosen: Iterable[str]) -> list[str]:
+    taken = set(chosen)
+    return [name for name in given if name not in taken]
 
 
 def _paired(
@@ -124,7 +129,6 @@ def _held(
     own: Mapping[str, Any],
     given: Mapping[str, Any],
     pairs: _Pairs,
-    heads: Sequence[str],
 ) -> tuple[dict[str, Any], Misfits]:
     """Hold the file's tensors against the model's; return those that fit, and what does not."""
     fitting: dict[str, Any] = {}
@@ -140,20 +144,36 @@ def _held(
         for name in [name for name, value in fitting.items() if not are_finite({name: value})]:
             found.mismatched[name] = ("not finite", shape_of(own[name]))
             del fitting[name]
-    for head in heads:
-        inside = [name for name in own if matches(head, name)]
-        if not all(name in fitting for name in inside):
-            found.missing |= {name: shape_of(own[name]) for name in inside if fitting.pop(name, None) is not None}
     absent = own.keys() - pairs.names.keys() - tied(model, fitting)
     found.missing |= {n: shape_of(own[n]) for n in own if n in absent and not optional(n, own[n])}
     found.note_sizes(own, given, pairs.names)
     return fitting, found
 
 
+def _new_heads(
+    own: Mapping[str, Any], heads: Sequence[str], keep: bool, fitting: dict[str, Any], found: Misfits
+) -> list[str]:
+    """Take heads that stay new out of what fits; return those that the file has in their new shape."""
+    anew: list[str] = []
+    for head in heads:
+        inside = [name for name in own if matches(head, name)]
+        whole = all(name in fitting for name in inside)
+        if not (whole and keep):
+            anew += [head] * whole
+            found.missing |= {name: shape_of(own[name]) for name in inside if fitting.pop(name, None) is not None}
+    return anew
+
+
 def _extras(model: nn.Module, weights: Pretrained) -> dict[str, Any]:
     """Return what the model's modules keep besides their tensors, where the file has it too."""
     own = {name for name, value in model.state_dict().items() if not isinstance(value, Tensor)}
     return {name: weights.tensors[name] for name in own if name in weights.tensors}
+
+
+def _versions(model: nn.Module, weights: Pretrained, pairs: _Pairs) -> Any:
+    """Return the versions of the modules that the weights are of; what has today's names is of today's."""
+    own = getattr(weights.tensors, "_metadata", None) if pairs.unchanged else None
+    return own or getattr(model.state_dict(), "_metadata", {})
 
 
 def _difference(given: Tensor, own: Tensor) -> tuple[str, str] | None:
@@ -193,6 +213,7 @@ def _report(
     fitting: Mapping[str, Any],
     found: Misfits,
     heads: Sequence[str],
+    anew: list[str],
 ) -> LoadReport:
     return LoadReport(
         source,
@@ -204,5 +225,6 @@ def _report(
         left_out=pairs.left_out,
         fresh=[name for name in own if name in found.missing or name in found.mismatched],
         heads=[head for head in heads if any(matches(head, name) for name in fitting)],
+        anew=anew,
         prefixes=pairs.prefixes,
     )

@@ -83,7 +83,8 @@ def renamed(names: Mapping[str, str], rules: Mapping[str, str]) -> dict[str, str
         fresh[new] = original
     for old in rules:
         if old not in used:
-            near = closest(old, _paths(names))
+            paths = _paths(names)
+            near = closest(old, [path for path in paths if path.count(".") == old.count(".")]) or closest(old, paths)
             first = " (an earlier rule takes what it matches)" if any(map(compiled[old].fullmatch, names)) else ""
             raise ConfigError(f"weights.rename.{old}: matches no name in the file{first}.{near}")
     return fresh
@@ -156,9 +157,11 @@ def by_position(own: Mapping[str, Any], given: Mapping[str, Any], differ: Sequen
     chosen = ours if len(theirs) == len(ours) else fixed
     for place, (name, other) in enumerate(zip(chosen, theirs, strict=True)):
         if own[name].shape != given[other].shape and name in fixed:
+            is_last = len({own_name.rpartition(".")[0] for own_name in chosen[place:]}) == 1
+            cure = "\nonly the last layer differs: head.outputs=${data.outputs} replaces it by a new one" * is_last
             raise ConfigError(
                 f"weights.by_position=true: tensor {place + 1} of {len(chosen)} is {other} ({shape_of(given[other])}) "
-                f"in the file and {name} ({shape_of(own[name])}) in the model"
+                f"in the file and {name} ({shape_of(own[name])}) in the model{cure}"
             )
     return dict(zip(chosen, theirs, strict=True))
 

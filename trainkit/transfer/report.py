@@ -31,7 +31,9 @@ class LoadReport:
     fresh: list[str] = field(default_factory=list)
     """The model's tensors that kept their initial values: the missing and the mismatched ones together."""
     heads: list[str] = field(default_factory=list)
-    """The replaced heads that were loaded all the same, since the file has them in their new shape."""
+    """The replaced heads that were loaded all the same, since the file's are of the same classes."""
+    anew: list[str] = field(default_factory=list)
+    """The replaced heads that keep their new values although the file has some of that shape, of other classes."""
     prefixes: tuple[str, ...] = ()
     """What wrappers put before the names in the file."""
 
@@ -59,6 +61,7 @@ class LoadReport:
             "unexpected": list(self.unexpected),
             "left_out": len(self.left_out),
             "heads_loaded": list(self.heads),
+            "heads_made_anew": list(self.anew),
         }
 
     def __str__(self) -> str:
@@ -73,7 +76,8 @@ class LoadReport:
             ("of another shape", len(self.mismatched), some(shapes)),
             ("left over in the file", len(self.unexpected), some(self.unexpected)),
             ("outside the prefix", len(self.left_out), some(self.left_out)),
-            ("heads that fit, loaded", len(self.heads), some(self.heads)),
+            ("heads of these classes", len(self.heads), some(self.heads)),
+            ("heads made anew", len(self.anew), f"{some(self.anew)} (head.outputs=null takes the file's)"),
             ("taken off the names", len(self.prefixes), some(self.prefixes)),
         ]
         return [row for row in rows if row[1]]

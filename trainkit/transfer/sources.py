@@ -196,7 +196,8 @@ def _unknown(text: str, path: Path) -> str:
         kinds.setdefault(name.partition(".")[0], []).append(name.partition(".")[2])
     kind = text.partition(".")[0]
     if kind in kinds:
-        return f"{kind} has {', '.join(kinds[kind])}.{closest(text, list(entries))}"
+        near = f" Did you mean '{kind}.{kinds[kind][-1]}'?" if text == kind else closest(text, list(entries))
+        return f"{kind} has {', '.join(kinds[kind])}.{near}"
     folded = {name.lower(): name for name in entries}
     model = {name.removesuffix("_Weights").lower(): name for name in kinds if name.endswith("_Weights")}
     if same := folded.get(text.lower()):

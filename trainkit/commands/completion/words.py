@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainkit.commands import COMMANDS, CONFIG_DIR, EVERYWHERE, FLAGS, SYNONYMS, words_of
 from trainkit.commands.dispatch import config_folders
 from trainkit.commands.help.known_keys import allowed_values, keys_below
-from trainkit.commands.help.outline import Outline, described_groups, file_of, head, outline
-from trainkit.config.checking.fields import at
-from trainkit.config.composing.recipes import groups, options
+from trainkit.commands.help.outline import Outline, described_groups, file_of, outline
+from trainkit.config.composing.recipes import groups, head, options
+from trainkit.config.paths import at
 from trainkit.values import shown
 
 FOLDERS = ("run_dir", "data.folder", "hydra.sweep.dir")
 """Keys whose values are folders."""
+SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+"""Of files of weights."""
 LONGEST = 60
 """Letters of a value that is offered."""
 
@@ -170,6 +175,8 @@ class _Completer:
                 yield Candidate("null", "none")
         elif key == "resume":
             yield from _resumable(value)
+        elif key == "weights.source":
+            yield from _weights(value)
         elif key in FOLDERS:
             yield from paths(value, folders=True)
         elif value.startswith((".", "/", "~")):
@@ -200,6 +207,32 @@ def _resumable(value: str) -> Iterator[Candidate]:
     yield Candidate("weights:", "take the weights alone", ends=False)
     start = "weights:" if value.startswith("weights:") else ""
     yield from _behind(start, paths(value.removeprefix("weights:")))
+
+
+def _weights(value: str) -> Iterator[Candidate]:
+    """Yield where weights come from: files and folders, and torchvision's names, class by class."""
+    yield from paths(value, endings=SUFFIXES)
+    yield Candidate("package:", "a file inside an installed package: NAME/PATH", ends=False)
+    yield Candidate("null", "none")
+    named = weights_of_torchvision()
+    kind, point, _ = value.partition(".")
+    if not point:
+        yield from (Candidate(f"{name}.", "weights of torchvision", ends=False) for name in named)
+    yield from (Candidate(f"{kind}.{name}", "weights of torchvision") for name in named.get(kind, ()))
+
+
+@cache
+def weights_of_torchvision() -> dict[str, list[str]]:
+    """Return the names of torchvision's weights by class, read off its files: to import it takes a second."""
+    spec = find_spec("torchvision")
+    found: dict[str, list[str]] = {}
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(place, "models").rglob("*.py")):
+            for kind, body in re.findall(
+                r"^class (\w+)\(WeightsEnum\):\n((?:(?:    .*)?\n)*)", file.read_text(), re.MULTILINE
+            ):
+                found[kind] = re.findall(r"^    (\w+) = ", body, re.MULTILINE)
+    return found
 
 
 def paths(typed: str, folders: bool = False, endings: tuple[str, ...] = ()) -> Iterator[Candidate]:

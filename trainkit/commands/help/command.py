@@ -10,8 +10,8 @@ from trainkit.commands import COMMANDS, EVERYWHERE, FLAGS, SYNONYMS
 from trainkit.commands.dispatch import PROGRAM, config_folders
 from trainkit.commands.help.known_keys import keys_below, told
 from trainkit.commands.help.layout import WIDTH, columns, section, wrapped
-from trainkit.commands.help.outline import Outline, described_groups, file_of, head, outline
-from trainkit.config.composing.recipes import groups, options, recipes
+from trainkit.commands.help.outline import Outline, described_groups, file_of, outline
+from trainkit.config.composing.recipes import groups, head, options, recipes
 from trainkit.config.schema.keys import keys_of
 
 USAGE = f"{PROGRAM} [COMMAND] recipe=NAME [GROUP=OPTION ...] [KEY=VALUE ...] [FLAGS]"
@@ -113,7 +113,7 @@ def recipe_table(*more: Path) -> str:
     """Return the recipes with what they are and what to expect of them."""
     rows = {}
     for recipe in recipes(*more):
-        expected = next((note.split(":", 1)[1].strip() for note in recipe.notes if note.startswith("Expected:")), "")
+        expected = recipe.note("Expected")
         rows[recipe.name] = [recipe.description, *([f"expected: {expected}"] if expected else [])]
     return columns(rows)
 

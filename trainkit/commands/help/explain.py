@@ -13,14 +13,14 @@ from trainkit.commands.dispatch import PROGRAM
 from trainkit.commands.help import rules
 from trainkit.commands.help.command import command_help, group_doc, option_rows, show_help
 from trainkit.commands.help.key import Explained, explained_key, known_paths, live_signature
-from trainkit.commands.help.known_keys import keys_below, told
+from trainkit.commands.help.known_keys import in_first_item, items_below, keys_below, told, told_of_item
 from trainkit.commands.help.layout import columns, section, wrapped
 from trainkit.commands.help.outline import outline
 from trainkit.commands.recipes import listed
-from trainkit.config.checking.fields import at
 from trainkit.config.checking.masking import hidden, masked, secrets_of, typed_secrets
 from trainkit.config.composing.line import Line, read_line
 from trainkit.config.composing.recipes import groups, options
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError, nearest
 from trainkit.values import shown
 
@@ -89,7 +89,7 @@ class Guide:
             return self._group(topic)
         if row := next((row for row in listed(*self.more) if row["name"] == topic), None):
             return self._recipe(row)
-        if found := explained_key(self.line, self.tree, self.more, topic):
+        if found := explained_key(self.line, self.tree, self.more, in_first_item(self.tree, topic)):
             return self._key(found)
         return self._elsewhere(topic)
 
@@ -123,6 +123,7 @@ class Guide:
             parts.append(
                 f"{self.program} help {group} {group}={options(group, *self.more)[0]} lists the keys of an option"
             )
+        parts += self._of_items(group)
         plain = {name.strip("* "): text for name, text in rows.items()}
         return "\n\n".join(parts), {"kind": "group", "name": group, "doc": doc, "options": plain, "chosen": chosen}
 
@@ -137,12 +138,23 @@ class Guide:
             rows |= inner
         return rows
 
+    def _of_items(self, path: str) -> list[str]:
+        """Return a section for each list at a path or right below it whose items have keys."""
+        places = [path, *(f"{path}.{name}" for name in keys_below(self.tree, path))]
+        found = {place: items_below(self.tree, place) for place in places}
+        return [
+            section(f"keys of each of {place}", columns({name: told_of_item(key) for name, key in keys.items()}))
+            for place, keys in found.items()
+            if keys
+        ]
+
     def _key(self, found: Explained) -> Answer:
         parts = ["\n".join(wrapped(f"{found.path}: {found.doc or 'nothing is written of it.'}"))]
         if rows := found.rows():
             parts.append(columns(rows))
         if keys := self._keys_of(found.path):
             parts.append(section("keys", columns(keys)))
+        parts += self._of_items(found.path)
         return "\n\n".join(parts), found.as_dict()
 
     def _elsewhere(self, topic: str) -> Answer:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from trainkit.commands.dispatch import PROGRAM
 from trainkit.commands.help.known_keys import Known, allowed_values, comment_on
-from trainkit.commands.help.outline import Outline, has, outline
-from trainkit.config.checking.fields import at
+from trainkit.commands.help.outline import Outline, outline
 from trainkit.config.checking.masking import masked, masked_override
-from trainkit.config.checking.secrets import is_secret
 from trainkit.config.composing.origins import lines_of
 from trainkit.config.composing.origins import shown as shown_file
 from trainkit.config.composing.recipes import groups, options
+from trainkit.config.paths import at, is_there
 from trainkit.config.schema.keys import Key, all_keys, key_at, target_keys
+from trainkit.config.secrets import is_secret
 from trainkit.errors import ConfigError
 from trainkit.values import described, misfit, shown
 
@@ -81,7 +81,7 @@ def explained_key(line: Line, tree: Outline, more: Sequence[Path], path: str) ->
     found, key = Explained(path), key_at(tree.config, path)
     composed = _composed(line)
     folders = [Path.cwd(), *(folder.parent for folder in more), *(composed.folders if composed is not None else [])]
-    if key is None and not has(tree.config, path):
+    if key is None and not is_there(tree.config, path):
         key, tree = _in_other_options(found, line.overrides, tree, more)
     annotation, rules = (None, None) if key is None else (key.annotation, key.rules)
     if key is not None:
@@ -91,12 +91,12 @@ def explained_key(line: Line, tree: Outline, more: Sequence[Path], path: str) ->
             found.default = shown(key.default)
     else:
         live = live_signature(tree.config if composed is None else composed.plain, path, folders)
-        if not has(tree.config, path) and (live is None or path.rpartition(".")[2] not in live[1].parameters):
+        if not is_there(tree.config, path) and (live is None or path.rpartition(".")[2] not in live[1].parameters):
             return None
         found.doc = comment_on(tree, path)
         annotation = None if live is None else _of_signature(found, *live)
     _default_of(found, line, more)
-    if composed is not None and has(composed.plain, path):
+    if composed is not None and is_there(composed.plain, path):
         value = masked(at(composed.plain, path), path)
         found.value = shown(value)
         if isinstance(value, dict):
@@ -109,12 +109,18 @@ def explained_key(line: Line, tree: Outline, more: Sequence[Path], path: str) ->
     if isinstance(present, dict):
         value = "null" if "_target_" in present and found.default == "null" else ""
         found.takes = "" if found.takes == ANYTHING else found.takes
-    elif path not in FACTS and not is_secret(path):
+    elif path not in FACTS and not is_secret(path) and "[" not in path and not _is_in_nothing(tree.config, path):
         usual = key.default if present is None and key is not None and type(key.default) in (int, float) else present
         value = _example(found, usual, annotation, rules)
     if value:
         found.example = f"{PROGRAM} {shlex.join([*_line_of(line, found, tree, more), f'{path}={value}'])}"
     return found
+
+
+def _is_in_nothing(config: Mapping[str, Any], path: str) -> bool:
+    """Say whether the node around a key is null, so that the key cannot be set alone."""
+    parent = path.rpartition(".")[0]
+    return bool(parent) and is_there(config, parent) and at(config, parent) is None
 
 
 def known_paths(overrides: Sequence[str], more: Sequence[Path]) -> list[str]:
@@ -159,7 +165,7 @@ def _in_other_options(
         for option in options(group, *more):
             other = outline([*overrides, f"{group}={option}"], *more)
             key = key_at(other.config, found.path)
-            if key is None and not has(other.config, found.path):
+            if key is None and not is_there(other.config, found.path):
                 continue
             found.options.append(f"{group}={option}")
             first = first if len(found.options) > 1 else (key, other)
@@ -173,7 +179,7 @@ def _default_of(found: Explained, line: Line, more: Sequence[Path]) -> None:
     chosen = outline(line.overrides, *more).choices
     parts = [f"{group}={option}" for group, option in chosen.items() if option and group in names]
     usual = outline([*parts, *kept, *found.options[:1]], *more)
-    if not has(usual.config, found.path):
+    if not is_there(usual.config, found.path):
         return
     value = masked(at(usual.config, found.path), found.path)
     if isinstance(value, dict):
@@ -247,7 +253,7 @@ def _line_of(line: Line, found: Explained, tree: Outline, more: Sequence[Path]) 
     given = [override for override in line.overrides if override.startswith("recipe=")]
     words = [*(given or ["recipe=mlp" if not more else "recipe=NAME"]), *found.options[:1]]
     group, usual = found.path.partition(".")[0], outline(words, *more)
-    known = has(usual.config, found.path) or key_at(usual.config, found.path) is not None
+    known = is_there(usual.config, found.path) or key_at(usual.config, found.path) is not None
     if not known and tree.choices.get(group) not in (None, usual.choices.get(group)):
         words.append(f"{group}={tree.choices[group]}")
     return [*line.folder_flag, *words]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from trainkit.commands.help.outline import Outline, comments_in, has
-from trainkit.config.checking.fields import at
+from trainkit.commands.help.outline import Outline, comments_in
 from trainkit.config.checking.masking import masked
+from trainkit.config.paths import at, is_there
 from trainkit.config.schema.keys import Key, key_at, keys_of
 from trainkit.values import shown
 
@@ -38,6 +39,21 @@ def keys_below(tree: Outline, path: str) -> dict[str, Known]:
         whole = f"{path}.{name}" if path else name
         found[name] = Known(key.doc if key else comment_on(tree, whole), key)
     return found
+
+
+def items_below(tree: Outline, path: str) -> dict[str, Key]:
+    """Return the keys that each item of a list has, such as a rule of the freeze plan; none where items have none."""
+    key = key_at(tree.config, path)
+    if key is None or "each" not in key.rules:
+        return {}
+    return dict(keys_of(tree.config, f"{path}[0]") or {})
+
+
+def in_first_item(tree: Outline, path: str) -> str:
+    """Return a path as keys are known: ``freeze.rules[0].lr`` for ``freeze.rules.lr`` and ``freeze.rules.0.lr``."""
+    path = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
+    parent, _, leaf = path.rpartition(".")
+    return f"{parent}[0].{leaf}" if leaf in items_below(tree, parent) else path
 
 
 def comment_on(tree: Outline, path: str) -> str:
@@ -78,9 +94,19 @@ def told(tree: Outline, path: str) -> str:
     key = key_at(tree.config, path)
     doc = key.doc if key else comment_on(tree, path)
     value = masked(at(tree.config, path), path)
-    if not has(tree.config, path):
+    if not is_there(tree.config, path):
         present = "" if key is None or key.default is MISSING else f"default {shown(key.default)}"
     else:
         present = "" if isinstance(value, dict) else "must be given" if value == "???" else f"default {shown(value)}"
-    facts = ", ".join(fact for fact in (key.allowed if key else "", present) if fact)
-    return " ".join(part for part in (doc, f"[{facts}]" if facts else "") if part)
+    return _with_facts(doc, key.allowed if key else "", present)
+
+
+def told_of_item(key: Key) -> str:
+    """Return the doc of a key that items of a list have, what it takes and its default, in one line."""
+    needed = key.default is MISSING
+    return _with_facts(key.doc, key.allowed, "must be given" if needed else f"default {shown(key.default)}")
+
+
+def _with_facts(doc: str, *facts: str) -> str:
+    told = ", ".join(fact for fact in facts if fact)
+    return " ".join(part for part in (doc, f"[{told}]" if told else "") if part)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from trainkit.config.checking.fields import at
 from trainkit.config.composing.origins import lines_of
 from trainkit.config.composing.recipes import file_of as find
-from trainkit.config.composing.recipes import folder, groups
+from trainkit.config.composing.recipes import folder, groups, text_of
+from trainkit.config.paths import at
 
 ROOT = "config"
 GLOBAL = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
@@ -41,19 +41,6 @@ class Outline(NamedTuple):
         """Return what a group's YAML itself says, without what it builds on."""
         body = _read(self.files[group])[0] if group in self.files else {}
         return {name: value for name, value in body.items() if name != "defaults"}
-
-
-class Head(NamedTuple):
-    """The comment at the head of a YAML file."""
-
-    description: str
-    """Its first line."""
-    notes: tuple[str, ...]
-    """The others."""
-
-    def note(self, name: str) -> str:
-        """Return what stands behind ``name:`` in a note, an empty string where there is none."""
-        return next((note[len(name) + 1 :].strip() for note in self.notes if note.startswith(f"{name}:")), "")
 
 
 def outline(overrides: Sequence[str] = (), *more: Path) -> Outline:
@@ -81,43 +68,21 @@ def file_of(group: str, option: str, *more: Path) -> Path | None:
     if group == "recipe" and ("/" in option or option.endswith((".yaml", ".yml"))):
         path = Path(option).expanduser()
         return path if path.is_file() else None
-    try:
-        return find(f"{group}/{option}", more)
-    except OSError:  # a name that no file can have
-        return None
-
-
-@lru_cache(256)
-def head(path: Path) -> Head:
-    """Return the comment at the head of a YAML file."""
-    comments = []
-    for line in _text(path).splitlines():
-        if not line.startswith("#"):
-            break
-        if not GLOBAL.match(line):
-            comments.append(line.lstrip("# ").strip())
-    return Head(comments[0] if comments else "", tuple(comments[1:]))
+    return find(f"{group}/{option}", more)
 
 
 @lru_cache(64)
 def comments_in(path: Path) -> dict[str, str]:
     """Return the comment beside each key of a YAML file, by dotted path."""
-    lines = _text(path).splitlines()
+    lines = text_of(path).splitlines()
     beside = {key: re.search(r"\s#\s*(.*)$", lines[line - 1]) for key, line in lines_of(path) if line <= len(lines)}
     return {key: match[1].strip() for key, match in beside.items() if match}
 
 
 def described_groups() -> dict[str, str]:
     """Return what each group is, from the comments in the root config."""
-    rows = re.findall(r"^  - (\w+): \S+ *(?:# *(.*))?$", _text(folder() / f"{ROOT}.yaml"), re.MULTILINE)
+    rows = re.findall(r"^  - (\w+): \S+ *(?:# *(.*))?$", text_of(folder() / f"{ROOT}.yaml"), re.MULTILINE)
     return {group: comment.partition(";")[0].strip() for group, comment in rows}
-
-
-def has(config: Any, path: str) -> bool:
-    """Say whether a config has something, be it null, at a dotted path."""
-    parent, _, leaf = path.rpartition(".")
-    node = at(config, parent)
-    return leaf in node if isinstance(node, Mapping) else isinstance(node, list) and leaf.isdigit()
 
 
 class _Tree:
@@ -240,19 +205,11 @@ _Loader.add_implicit_resolver(
 @lru_cache(256)
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     """Return the body of a YAML file and the package that it names, None where it is that of its group."""
-    text = _text(path)
+    text = text_of(path)
     named = GLOBAL.search(text)
     package = None if named is None or named[1] == "_group_" else "" if named[1] == "_global_" else named[1]
     body = _parsed(text)
     return (body if isinstance(body, dict) else {}), package
-
-
-@lru_cache(256)
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _inside(config: dict[str, Any], place: str) -> dict[str, Any]:

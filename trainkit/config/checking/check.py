@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainkit.config.checking.crosschecks import cross_findings
-from trainkit.config.checking.fields import MISSING, Fields, apply, at, related
+from trainkit.config.checking.fields import MISSING, Fields, apply
 from trainkit.config.checking.masking import masked_finding, secrets_of, typed_secrets
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.origins import Origins
-from trainkit.config.schema.keys import schema_findings, target_keys
+from trainkit.config.paths import at, related
+from trainkit.config.schema.keys import DIRECTIVES, schema_findings, target_keys
 from trainkit.errors import closest
 from trainkit.findings import Finding, FindingsError, errors_in, ordered
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-DIRECTIVES = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 CHOSEN = ("model", "data", "objective", "optimizer")
 """Groups that no training goes without."""
 
@@ -169,7 +169,7 @@ def _unknown_arguments(composed: Composed, found: Sequence[Finding]) -> Iterator
         parent, _, name = path.rpartition(".")
         node = at(plain, parent) if parent else None
         target = str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else ""
-        known = target_keys(target)
+        known = target_keys(target) if not path.endswith("]") else None  # an item is no argument, its list is
         if known is not None and name not in known and name not in DIRECTIVES and path not in told:
             message = f"{target.rpartition('.')[2]} takes no such argument"
             near = closest(path, [f"{parent}.{key}" for key in known]).strip()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trainkit.config.checking import lengths, monitored
-from trainkit.config.checking.fields import Fields, apply, at
+from trainkit.config.checking.fields import Fields, apply
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError, closest
 from trainkit.findings import Finding
 from trainkit.values import shown
@@ -51,6 +52,12 @@ def data_facts(fields: Fields) -> Iterator[Finding]:
             continue
         if at(fields.config, "data") is None or fact not in fields.config["data"]:
             continue
+        if fact in ("classes", "outputs") and str(at(fields.raw, "data.classes")).startswith("${class_folders:"):
+            folder = fields.get("data.folder")
+            there = isinstance(folder, str) and Path(folder).is_dir()
+            message = "has no class folders" if there else "there is no such folder"
+            yield fields.finding("unfit-data", "data.folder", message, fix="It must have one folder for each class")
+            return
         image = fact in ("channels", "size")
         told = "these data are no images" if image else f"these data do not say their {fact}"
         fix = "Choose other data or another model" if image else f"Give data.{fact} or {path}"

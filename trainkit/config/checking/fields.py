@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainkit.config.composing.origins import Origin, Origins
+from trainkit.config.composing.origins import Origins
+from trainkit.config.paths import at, is_there, related
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, Severity
 from trainkit.settings import Settings
@@ -123,16 +123,16 @@ class Fields:
         self, rule: str, place: str, message: str, *, severity: Severity = "error", effect: str = "", fix: str = ""
     ) -> Finding:
         """Return what was found at a path, with its value and who set it."""
-        told, value = told_by(self.origins.of(place)), at(self.config, place)
+        value = at(self.config, place)
         return Finding(
             rule=rule,
             severity=severity,
             place=place,
-            value=None if isinstance(value, Mapping) or not _is_there(self.config, place) else shown(value),
+            value=None if isinstance(value, Mapping) or not is_there(self.config, place) else shown(value),
             message=message,
             effect=effect,
             fix=fix,
-            **told,
+            **self.origins.told(place),
         )
 
 
@@ -148,37 +148,3 @@ def apply(rules: Iterable[Rule], fields: Fields) -> list[Finding]:
         except Unclear:
             continue
     return found
-
-
-def at(config: Any, path: str) -> Any:
-    """Return the value at a dotted path of nested dicts and lists, None where there is none."""
-    node = config
-    for name in re.findall(r"[^.\[\]]+", path):
-        if isinstance(node, Mapping):
-            node = node.get(name)
-        elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):
-            node = node[int(name)]
-        else:
-            return None
-    return node
-
-
-def _is_there(config: Any, path: str) -> bool:
-    parent, _, leaf = path.rpartition(".")
-    node = at(config, parent) if parent else config
-    return not isinstance(node, Mapping) or leaf in node
-
-
-def related(one: str, other: str) -> bool:
-    """Say whether two paths are the same, or one lies within the other."""
-    one, other = (path.replace("[", ".").replace("]", "") for path in (one, other))
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
-
-
-def told_by(origin: Origin | None) -> dict[str, Any]:
-    """Return the parts of a finding that say what set its value."""
-    if origin is None:
-        return {}
-    if origin.override is not None:
-        return {"evidence": str(origin)}
-    return {"file": origin.name, "line": origin.line}

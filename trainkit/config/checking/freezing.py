@@ -8,16 +8,21 @@ from typing import Any
 
 from torch import nn
 
-from trainkit.config.checking.fields import MISSING, Fields, Unclear, at, related
+from trainkit.config.checking.fields import MISSING, Fields, Unclear
 from trainkit.config.checking.networks import Network, is_known, told_as, written_at
+from trainkit.config.paths import at, related
+from trainkit.config.schema.keys import target_keys
 from trainkit.errors import ConfigError, nearest
 from trainkit.findings import Finding
 from trainkit.optim.groups import START, Group, head_of, sort
 from trainkit.optim.rules import HEAD, Gate, Plateau, Rule, matches, read_rules
-from trainkit.timing import Duration
+from trainkit.timing import Duration, Moment
+from trainkit.values import judged
 
 KEY = "freeze.rules"
 ANY = {"match": "*"}
+PRESET = ("lr_decay", "lr_scale", "thaw_every", "thaw", "warmup")
+"""Keys of presets, which mean something only where a rule refers to them."""
 SHOWN, TYPES = 4, 12
 HEADS = ("head", "heads", "fc", "classifier", "linear")
 """What other networks call their last layer."""
@@ -29,6 +34,8 @@ def plan_findings(fields: Fields, network: Network) -> Iterator[Finding]:
     """Yield what is wrong with the rules of the freeze plan: their reading, their names, what they leave to train."""
     read, unread = _read(fields)
     yield from unread
+    yield from _unused_keys(fields)
+    yield from _options(fields, read)
     ends = _Ends(fields)
     yield from _gates(fields, read, ends)
     model = network.model
@@ -67,6 +74,27 @@ def _read(fields: Fields) -> tuple[dict[int, Rule], list[Finding]]:
     return read, found
 
 
+def _options(fields: Fields, read: Mapping[int, Rule]) -> Iterator[Finding]:
+    """Hold the options of each rule against what the optimizer takes; another name would have no effect."""
+    target = fields.target("optimizer")
+    known = target_keys(target) or {}
+    own = [name for name in ("lr", "weight_decay") if name in known]
+    for number, rule in read.items() if known else ():
+        for name, value in rule.options.items():
+            place = f"{KEY}[{number}].options.{name}"
+            if name in own:
+                yield fields.finding("bad-freeze-rule", place, "is a key of the rule itself", fix=f"Write {name} there")
+            elif name not in known:
+                near = nearest(name, list(known), LIKE)
+                fix = (
+                    f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(n for n in known if n not in own)}"
+                )
+                message = f"{target.rpartition('.')[2]} has no such option"
+                yield fields.finding("bad-freeze-rule", place, message, fix=fix)
+            elif wrong := judged(value, known[name].annotation, known[name].rules):
+                yield fields.finding("bad-freeze-rule", place, wrong.message, fix=wrong.fix)
+
+
 def _is_open(value: Any) -> bool:
     """Say whether something in a rule is not known yet."""
     if isinstance(value, Mapping):
@@ -74,6 +102,15 @@ def _is_open(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_is_open, value))
     return isinstance(value, str) and (value == MISSING or "${" in value)
+
+
+def _unused_keys(fields: Fields) -> Iterator[Finding]:
+    """Refuse a key of a preset that the command line sets while no rule refers to it."""
+    for key in PRESET:
+        place = f"freeze.{key}"
+        if fields.by_line(place) and f"${{{place}}}" not in str(at(fields.raw, KEY)):
+            fix = f"Say it in {KEY}, or choose the preset too, such as freeze=gradual"
+            yield fields.finding("no-effect", place, "no rule of the freeze plan refers to it", fix=fix)
 
 
 # ---------------------------------------------------------------------- names
@@ -180,6 +217,12 @@ class _Ends:
         elif self.epochs is not None and isinstance(share, float) and self.steps is None:
             self.validations = int(self.epochs) // settings.check_val_every_n_epoch * max(1, int(1 / share + 1e-9))
 
+    def reaching(self, gate: Gate | None) -> str:
+        """Return what makes a run long enough for a gate; empty where that is not known."""
+        if not isinstance(gate, Duration) or (gate.unit == "ep") != self.limit.startswith("max_epochs"):
+            return ""
+        return f"trainer.{self.limit.partition('=')[0]}={int(gate.value) + 1} reaches it"
+
     def comes(self, gate: Gate, times: int = 1) -> bool | None:
         """Say whether ``times`` the gate's length ends before the run does."""
         if isinstance(gate, Plateau):  # the first validation is the best so far
@@ -223,7 +266,8 @@ def _late(fields: Fields, place: str, rule: Rule, name: str, ends: _Ends) -> Fin
     message = f"the run ends before, at trainer.{ends.limit}"
     if (name == "from") == rule.trainable:
         severity, effect = ("warning" if ends.is_trial else "error"), f"{rule} never trains"
-        return fields.finding("never-thaws", place, message, severity=severity, effect=effect)  # type: ignore[arg-type]
+        fix = ends.reaching(rule.start if name == "from" else rule.until)
+        return fields.finding("never-thaws", place, message, severity=severity, effect=effect, fix=fix)  # type: ignore[arg-type]
     effect = f"{rule} is never frozen"
     return fields.finding("never-freezes", place, message, severity="warning", effect=effect)
 
@@ -243,9 +287,9 @@ def _groups(
     fields: Fields, network: Network, groups: Sequence[Group], numbers: Mapping[int, int], ends: _Ends
 ) -> Iterator[Finding]:
     """Yield what the plan as a whole leaves frozen that it should not; ``numbers`` are those of the rules, by id."""
-    if not any(group.ever_trainable for group in groups):
+    if idle := _idle(groups, ends):
         fix = 'A rule must leave some parameters trainable, such as {match: "@head"} as the first'
-        yield fields.finding("nothing-trains", KEY, "nothing is left to train", fix=fix)
+        yield fields.finding("nothing-trains", KEY, f"nothing is left to train{idle}", fix=fix)
         return
     for rule in [group.rule for group in groups if group.rule and group.rule.thaw_every and group.distance == 1]:
         staged = [group for group in groups if group.rule is rule and group.distance]
@@ -257,6 +301,26 @@ def _groups(
             fix = f'Put {{match: "{HEAD}"}} before it'
             yield fields.finding("frozen-head", place, message, severity="warning", fix=fix)
     yield from _random(fields, groups)
+
+
+def _idle(groups: Sequence[Group], ends: _Ends) -> str:
+    """Return when nothing trains: always, at the start, or after a gate; empty where something always does."""
+    if not any(group.ever_trainable for group in groups):
+        return " at any time"
+    if not any(group.holds(START, 0) for group in groups):
+        return " at the start"
+    rules = [group.rule for group in groups if group.rule]
+    gates = dict.fromkeys(gate for rule in rules for gate in (rule.start, rule.until, rule.thaw_every) if gate)
+    lengths = [gate for gate in gates if isinstance(gate, Duration)]
+    if len(lengths) < len(gates) or (ends.per_epoch is None and len({gate.unit for gate in lengths}) > 1):
+        return ""  # where a plateau comes in between is not known
+    for gate in lengths:
+        per_epoch = ends.per_epoch or 1
+        epochs = gate.value if gate.unit == "ep" else gate.value / per_epoch
+        moment = Moment(epochs, round(epochs * per_epoch), 0.0)
+        if ends.comes(gate) is not False and not any(group.holds(moment, 0) for group in groups):
+            return f" after {gate}"
+    return ""
 
 
 def _stages(fields: Fields, place: str, staged: Sequence[Group], ends: _Ends) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trainkit.config.checking.secrets import MASKED, is_secret
+from trainkit.config.secrets import MASKED, is_secret
 from trainkit.findings import Finding, FindingsError
 
 SHORTEST = 6

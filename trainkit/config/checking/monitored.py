@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from trainkit.config.checking.fields import Fields, at
+from trainkit.config.checking.fields import Fields
+from trainkit.config.paths import at
 from trainkit.errors import ConfigError, closest
 from trainkit.findings import Finding, Severity
 from trainkit.timing import duration

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from trainkit.config.checking.fields import Fields, at
+from trainkit.config.checking.fields import Fields
+from trainkit.config.paths import at
 from trainkit.config.targets.instantiate import instantiate, target_of
 from trainkit.config.targets.signatures import signature_of
 from trainkit.config.targets.trusted import Trusted
@@ -113,7 +114,10 @@ def told_as(fields: Fields, rule: str, error: ConfigError, place: str) -> Findin
         told = first[named.end() :]
         place, value = named[1], at(fields.config, named[1])
         given = next((f"={v}: " for v in (str(value), repr(value)) if told.startswith(f"={v}: ")), None)
-        first = told[len(given) :] if given else told.partition(": ")[2]
+        rest_of_it = told.partition(": ")[2]
+        if told.startswith("=") and isinstance(value, Mapping | list):  # one of several: the text says which
+            rest_of_it = told[1:]
+        first = told[len(given) :] if given else rest_of_it
     message, meant, near = first.partition(" Did you mean ")
     fix = f"Did you mean {near}" if meant else ""
     return fields.finding(rule, place, message.rstrip("."), fix=fix or cure)

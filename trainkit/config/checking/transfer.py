@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainkit.config.checking.fields import MISSING, Fields, Unclear, apply, at
+from trainkit.config.checking.fields import MISSING, Fields, Unclear, apply
 from trainkit.config.checking.freezing import plan_findings
 from trainkit.config.checking.monitored import kind_of
 from trainkit.config.checking.networks import Network, is_known, network_of, quietly, told_as
+from trainkit.config.paths import at
 from trainkit.config.targets.trusted import Trusted
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding
@@ -24,7 +25,8 @@ LARGEST = 256 << 20
 """Bytes of a file that is read to be held against the network: some tenths of a second."""
 ODD = (RuntimeError, TypeError, ValueError, KeyError, AttributeError)
 """What code of torch, or of one's own, may raise where tensors hold no data."""
-WITHOUT_SOURCE = ("prefix", "rename", "by_position", "allow")
+BY_NAME = ("prefix", "rename", "allow")
+WITHOUT_SOURCE = (*BY_NAME, "by_position")
 
 
 def transfer_findings(fields: Fields, trusted: Trusted) -> list[Finding]:
@@ -76,6 +78,7 @@ def _weights(fields: Fields, network: Network) -> Iterator[Finding]:
         yield told_as(fields, "bad-weights", error, KEY)
         return
     if not source.is_here:
+        yield _fetched(source)
         yield from _of_entry(fields, source, network)
         yield from _preprocessing(fields, source, network)
         return
@@ -112,7 +115,7 @@ def _held(fields: Fields, pretrained: Pretrained, network: Network) -> Iterator[
                 rename=fields.get("weights.rename"),
                 by_position=fields.get("weights.by_position") is True,
                 allow=fields.get("weights.allow") or (),
-                heads=network.heads,
+                heads=network.new_heads,
             )
     except ConfigError as error:
         yield told_as(fields, "unfit-weights", error, KEY)
@@ -123,13 +126,17 @@ def _held(fields: Fields, pretrained: Pretrained, network: Network) -> Iterator[
 def _of_entry(fields: Fields, source: Source, network: Network) -> Iterator[Finding]:
     """Hold weights of torchvision that are not in its cache against the network, by the one that they belong to."""
     model = network.model
-    if model is None or not network.is_whole or any(fields.get(f"weights.{name}") for name in WITHOUT_SOURCE):
+    if model is None or not network.is_whole or any(fields.get(f"weights.{name}") for name in BY_NAME):
         return
     theirs = _network_of_entry(source.entry)
     if theirs is None:
         return
+    if fields.get("weights.by_position") is True:
+        tensors = {name: torch.zeros((), dtype=t.dtype).expand(t.shape) for name, t in theirs.state_dict().items()}
+        yield from _held(fields, Pretrained(source.name, tensors, entry=source.entry), network)
+        return
     own = {name: parameter.shape for name, parameter in model.named_parameters()}
-    given = {name: parameter.shape for name, parameter in theirs.items()}
+    given = {name: parameter.shape for name, parameter in theirs.named_parameters()}
     names = [name for name in {**own, **given} if not network.holds(name)]
     wrong = [name for name in names if own.get(name) != given.get(name)]
     fits = len(names) - len(wrong)
@@ -150,18 +157,17 @@ def _heads(model: nn.Module) -> list[str]:
         return []
 
 
-def _network_of_entry(entry: Any) -> Mapping[str, Any] | None:
-    """Return the parameters of the network that an entry of torchvision belongs to, without their data."""
+def _network_of_entry(entry: Any) -> nn.Module | None:
+    """Return the network that an entry of torchvision belongs to, without its data."""
     from torchvision import models
 
     try:
         with quietly(), torch.device("meta"):
-            model = models.get_model(_name_of(entry), weights=None)
+            model: nn.Module = models.get_model(_name_of(entry), weights=None)
     except ODD:  # another kind of network, or one that cannot be built so: its weights are looked at in the run
         return None
-    parameters = dict(model.named_parameters())
-    known = sum(parameter.numel() for parameter in parameters.values()) == entry.meta.get("num_params")
-    return parameters if known else None
+    known = sum(parameter.numel() for parameter in model.parameters()) == entry.meta.get("num_params")
+    return model if known else None
 
 
 def _name_of(entry: Any) -> str:
@@ -239,6 +245,13 @@ def _unused_head(fields: Fields) -> Iterator[Finding]:
                 severity="warning",
                 fix="head.outputs=${data.outputs} makes a new one",
             )
+
+
+def _fetched(source: Source) -> Finding:
+    """Return that weights are fetched, and what to do on a machine that cannot."""
+    message = f"not in the cache: a run fetches {source.file.name} into {source.file.parent}"
+    fix = f"Offline, put it there (from {source.entry.url}), or name a copy of it: {KEY}=PATH"
+    return Finding(rule="not-here-yet", severity="info", place=KEY, message=message, fix=fix)
 
 
 def _unseen(why: str) -> Finding:

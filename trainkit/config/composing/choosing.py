@@ -150,6 +150,9 @@ class Choices:
         message = "there is no such option" if group != "recipe" else "there is no such recipe"
         if holders:
             self._wrong(parsed, message, f"Did you mean '{holders[0]}={stem}'? {listed}", rule)
+        elif group == "freeze" and option.startswith("["):
+            fix = f"Did you mean 'freeze.rules={option}'? {listed}"
+            self._wrong(parsed, "a group takes the name of an option", fix, rule)
         elif group in MAIN and re.fullmatch(r"[-+.\deE]+", option):
             fix = f"Did you mean '{group}.{MAIN[group]}={option}'? {listed}"
             self._wrong(parsed, "a group takes the name of an option", fix, rule)

@@ -23,7 +23,7 @@ from trainkit.config.composing.recipes import file_of, groups, recipes
 from trainkit.config.composing.replacing import outdated, without
 from trainkit.config.composing.resolving import resolved
 from trainkit.config.composing.setting import Setter
-from trainkit.config.composing.suggestions import is_there
+from trainkit.config.paths import is_there
 from trainkit.config.schema.root import is_plain_name
 from trainkit.findings import Finding
 from trainkit.settings import Settings

@@ -56,6 +56,13 @@ class Origins:
                 return None
         return None
 
+    def told(self, path: str) -> dict[str, Any]:
+        """Return the parts of a finding that say what set the value at a path."""
+        origin = self.of(path)
+        if origin is None:
+            return {}
+        return {"evidence": str(origin)} if origin.override is not None else {"file": origin.name, "line": origin.line}
+
     def set_by_user(self, path: str) -> bool:
         """Say whether a person set the value: an override, a file of their own, or Python code; not trainkit's YAML."""
         for place in _upwards(path):

@@ -83,6 +83,8 @@ def unreadable(text: str) -> Finding:
     pairs = [(a, b) for a, b in ("[]", "{}", "()") if value.count(a) != value.count(b)]
     if not re.fullmatch(r"[~+]*[\w./@$:-]+", key):
         fix = "A key is of letters, digits, _ and dots; write KEY=VALUE"
+        if (dotted := re.sub(r"\[(\d+)\]", r".\1", key)) != key:
+            fix = f"Did you mean '{dotted}={value}'?"
     elif pairs:
         a, b = pairs[0]
         missing = b if value.count(a) > value.count(b) else a

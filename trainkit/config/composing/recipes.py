@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Recipe(NamedTuple):
-    """What the head of a recipe's file says."""
+class Head(NamedTuple):
+    """The comment at the head of a YAML file."""
 
     name: str
+    """That of the option, and so of the recipe."""
     description: str
-    """Its first comment."""
+    """Its first line."""
     notes: tuple[str, ...]
-    """The other comments of the head: the command, the run time, the number to expect."""
+    """The others; in a recipe the command, the run time, the number to expect."""
+
+    def note(self, name: str) -> str:
+        """Return what stands behind ``name:`` in a note, an empty string where there is none."""
+        return next((note[len(name) + 1 :].strip() for note in self.notes if note.startswith(f"{name}:")), "")
 
 
 def folder() -> Path:
@@ -55,17 +60,26 @@ def file_of(name: str, more: Sequence[Path] = (), given: Mapping[str, Path] | No
         return None
 
 
-def recipes(*more: Path) -> list[Recipe]:
-    """Return all recipes of trainkit's folder and ``more`` config folders, by name."""
+def recipes(*more: Path) -> list[Head]:
+    """Return the heads of all recipes of trainkit's folder and ``more`` config folders, by name."""
     paths = {path.stem: path for root in (folder(), *more) for path in (root / "recipe").glob("*.yaml")}
-    return [_read(paths[name]) for name in sorted(paths)]
+    return [head(paths[name]) for name in sorted(paths)]
 
 
-def _read(path: Path) -> Recipe:
+def head(path: Path) -> Head:
+    """Return the comment at the head of a YAML file, without what it says to Hydra."""
     comments = []
-    for line in path.read_text().splitlines():
+    for line in text_of(path).splitlines():
         if not line.startswith("#"):
             break
-        if not line.startswith("# @"):
+        if not line.lstrip("# ").startswith("@"):
             comments.append(line.lstrip("# ").strip())
-    return Recipe(path.stem, comments[0] if comments else "", tuple(comments[1:]))
+    return Head(path.stem, comments[0] if comments else "", tuple(comments[1:]))
+
+
+def text_of(path: Path) -> str:
+    """Return what a file says, nothing where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

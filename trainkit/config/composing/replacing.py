@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 from trainkit.config.composing.origins import Origins
+from trainkit.config.paths import at, related
 from trainkit.config.schema.keys import DIRECTIVES, target_keys
 from trainkit.errors import ConfigError
 
@@ -14,10 +16,8 @@ from trainkit.errors import ConfigError
 def without(node: Any, paths: Iterable[str]) -> Any:
     """Return plain values without what stands at some dotted paths; it is taken out in place."""
     for path in sorted(paths):
-        *parents, leaf = path.split(".")
-        inner = node
-        for name in parents:
-            inner = inner.get(name) if isinstance(inner, dict) else None
+        parent, _, leaf = path.rpartition(".")
+        inner = at(node, parent)
         if isinstance(inner, dict):
             inner.pop(leaf, None)
     return node
@@ -46,23 +46,27 @@ def untaken(tree: Mapping[str, Any], node: Mapping[str, Any], path: str, target:
 
 
 def outdated(tree: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
-    """Return those of ``paths``, set for a former target of their nodes, that the present one can do without."""
-    found = []
-    for path in paths:
+    """Return those of ``paths``, set for a former target of their nodes, that the present one can do without.
+
+    What stands within an argument that it needs stays with it.
+    """
+    found, kept = [], []
+    for path in sorted(paths):
         parent, _, leaf = path.rpartition(".")
-        node: Any = tree
-        for name in parent.split("."):
-            node = node.get(name) if isinstance(node, Mapping) else None
+        node = at(tree, parent)
         target = node.get("_target_") if isinstance(node, Mapping) else None
-        if not isinstance(target, str) or leaf not in _needed(tree, target):
+        if isinstance(target, str) and leaf in _needed(tree, target):
+            kept.append(path)
+        elif not any(related(path, one) for one in kept):
             found.append(path)
     return found
 
 
 def _needed(tree: Mapping[str, Any], target: str) -> Collection[str]:
     """Return the names of the arguments that a target must be given, as far as that can be told."""
-    if target_keys(target) is not None:
-        return ()  # the configs that ship have them all
+    keys = target_keys(target)
+    if keys is not None:
+        return [name for name, key in keys.items() if key.default is MISSING]
     signature = _signature(tree, target)
     return () if signature is None else [name for name, one in signature.parameters.items() if one.required]
 

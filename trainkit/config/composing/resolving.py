@@ -124,17 +124,15 @@ def _told(error: Exception, path: str, keys: Callable[[], Keys]) -> tuple[str, s
 def _finding(
     path: str, text: str, message: str, fix: str, origins: Origins, rule: str = "bad-interpolation"
 ) -> Finding:
-    origin = origins.of(path)
-    override = origin is not None and origin.override is not None
-    told = f"{path}={text}"
+    told = origins.told(path)
+    if told.get("evidence") == f"override {path}={text}":
+        told = {}  # the value says it
     return Finding(
         rule=rule,
         severity="error",
         place=path,
         value=text,
         message=message,
-        file=None if origin is None or override else origin.name,
-        line=None if origin is None or override else origin.line,
-        evidence="" if not override or str(origin) == f"override {told}" else str(origin),
         fix=fix,
+        **told,
     )

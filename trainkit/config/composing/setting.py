@@ -14,7 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from trainkit.config.composing.composition import Parsed
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.composing.replacing import is_another, untaken
-from trainkit.config.composing.suggestions import MAIN, Keys, is_there, nearest, value_at
+from trainkit.config.composing.suggestions import MAIN, OF_NUMBER, Keys, nearest
+from trainkit.config.paths import at, is_there
 from trainkit.config.schema import keys as schema
 from trainkit.findings import Finding
 from trainkit.values import judged
@@ -89,7 +90,7 @@ class Setter:
         if not is_there(self.tree, path):
             self._unknown(parsed, path, "~")
             return
-        there = value_at(self.tree, path)
+        there = at(self.tree, path)
         if parsed.has_value and parsed.value != there:
             self._wrong(parsed, path, f"its value is {_shown(there)}, so this leaves nothing out", f"Write ~{path}")
             return
@@ -112,16 +113,19 @@ class Setter:
             spare = key.default is not dataclasses.MISSING if built else key.default is None and parent == "data"
             if not spare:
                 default = ", or null" if before is None else ""
-                self._wrong(parsed, path, "cannot be left out", f"Give it another value{default}: {path}=VALUE")
+                fix = f"Give it another value{default}: {path}=VALUE"
+                if isinstance(before, dict) and path in MAIN:
+                    fix = f"Its keys are set one by one: {path}.{MAIN[path]}=VALUE"
+                self._wrong(parsed, path, "cannot be left out", fix)
 
     def _stands(self, parent: str) -> bool:
-        return not parent or isinstance(value_at(self.tree, parent), dict)
+        return not parent or isinstance(at(self.tree, parent), dict)
 
     # ------------------------------------------------------------------ setting
 
     def _set(self, parsed: Parsed, path: str, value: Any) -> None:
         there = is_there(self.tree, path)
-        before = value_at(self.tree, path)
+        before = at(self.tree, path)
         if (there and value == MISSING) or is_another(value, before):
             self._put(parsed, path, value)
         elif isinstance(value, dict) and isinstance(before, dict) and value and not self._is_table(path, before):
@@ -142,7 +146,7 @@ class Setter:
 
     def _fit(self, parsed: Parsed, path: str, target: str) -> None:
         """Take out of a node what trainkit's own files gave to its former target and its new one does not take."""
-        for key in untaken(self.tree, value_at(self.tree, path), path, target, self.origins):
+        for key in untaken(self.tree, at(self.tree, path), path, target, self.origins):
             with open_dict(self.config):
                 del OmegaConf.select(self.config, path)[key]
             self.origins.set(f"{path}.{key}", None, Origin(override=parsed.text))
@@ -166,7 +170,7 @@ class Setter:
     def _put(self, parsed: Parsed, path: str, value: Any) -> None:
         try:
             # a mapping is merged into one of the same target alone; a list and a mapping could not be merged at all
-            before = value_at(self.tree, path)
+            before = at(self.tree, path)
             merge = isinstance(value, dict) and isinstance(before, dict) and not is_another(value, before)
             OmegaConf.update(self.config, path, value, merge=merge, force_add=True)
         except (OmegaConfBaseException, TypeError, ValueError, AssertionError) as error:
@@ -179,8 +183,11 @@ class Setter:
         """Find a value that was given to a node of keys."""
         shown = _shown(parsed.value)
         main = MAIN.get(path, next((str(key) for key in before if not str(key).startswith("_")), ""))
+        main = OF_NUMBER.get(path, main) if type(parsed.value) is int else main
         fix = f"Did you mean '{path}.{main}={shown}'? " if main and path in MAIN else ""
         leave = f"; {path}=null leaves it out" if "_target_" in before else ""
+        if path == "data.preprocessing":
+            leave = f"; or {path}=auto"
         message = "is no single value but has keys of its own"
         self._wrong(parsed, path, message, f"{fix}{_listed(before)}{leave}", "wrong-type")
 
@@ -191,7 +198,7 @@ class Setter:
             return True
         if not parent:
             return self._may_be_root(parsed, path, value)
-        node = value_at(self.tree, parent)
+        node = at(self.tree, parent)
         if isinstance(node, str) and (alias := re.fullmatch(r"\$\{([\w.]+)\}", node)):
             self._wrong(parsed, path, f"{parent} takes its value from {alias[1]}", f"Did you mean '{alias[1]}.{leaf}'?")
             return False
@@ -269,7 +276,7 @@ class Setter:
                 self._wrong(parsed, path, "there is no such key", f"Did you mean {group!r}: '{group}={value}'?")
                 return
         if parent in NAMED and parsed.sign and not sign:
-            near = nearest(path.rpartition(".")[2], map(str, value_at(self.tree, parent) or {}), cutoff=schema.ALIKE)
+            near = nearest(path.rpartition(".")[2], map(str, at(self.tree, parent) or {}), cutoff=schema.ALIKE)
             hint = f"Did you mean '{parent}.{near}'? " if near else ""
             fix = f"{hint}An entry of its own has a _target_: +{path}={{_target_: ...}}"
             self._wrong(parsed, path, "there is no such entry", fix)
@@ -282,23 +289,43 @@ class Setter:
         if leaf.startswith("_") and (directive := nearest(leaf, schema.DIRECTIVES)) is not None:
             return f"Did you mean '{parent}.{directive}'?"
         has = [] if sign else self._of_another(parent, leaf)
-        node = value_at(self.tree, parent) if parent else None
+        node = at(self.tree, parent) if parent else None
         parts = []
-        if has:
+        if items := self._of_items(path):
+            parts.append(items)
+        elif has:
             one = "has" if len(has) == 1 else "have"
             parts.append(f"{parent.partition('.')[0]}={' and '.join(has)} {one} it")
         elif meant is not None and (sign == "" or is_there(self.tree, meant) or meant in self.groups):
             parts.append(f"Did you mean {meant!r}?")
         root, _, entry = parent.partition(".")
         missing = root in NAMED and is_there(self.tree, root) and not is_there(self.tree, parent)
-        near = nearest(entry, map(str, value_at(self.tree, root) or {}), schema.ALIKE) if missing else None
+        near = nearest(entry, map(str, at(self.tree, root) or {}), schema.ALIKE) if missing else None
         if not parts and near is not None:
             parts.append(f"Did you mean '{root}.{near}.{leaf}'?")
         elif not parts and missing:
             parts.append(f"An entry of its own has a _target_: +{parent}={{_target_: ...}}")
+        if not parts and parent and node is None and (known := schema.keys_of(self.tree, parent)):
+            shown = nearest(leaf, known) or next(iter(known))
+            parts.append(f"Set the whole of {parent}, such as {parent}={{{shown}: VALUE, ...}}")
         if isinstance(node, dict) and (has or meant is None or not meant.startswith(f"{parent}.") or len(leaf) < 4):
             parts.append(_listed({**node, **(schema.keys_of(self.tree, parent) or {})}))
-        return " ".join(part + ("" if part.endswith("?") else ".") for part in parts).rstrip(".")
+        return " ".join(part + ("" if part.endswith("?") else ".") for part in parts).removesuffix(".")
+
+    def _of_items(self, path: str) -> str:
+        """Return where a key belongs that items of a list have: that of a rule, without or with an item not there."""
+        parent, _, leaf = path.rpartition(".")
+        beside = [key.path for key in (schema.keys_of(self.tree, parent) or {}).values() if "each" in key.rules]
+        around = parent.rpartition(".")[0]
+        for place in (*beside, around):
+            key = schema.key_at(self.tree, place) if place else None
+            known = schema.keys_of(self.tree, f"{place}[0]") or {} if key is not None and "each" in key.rules else {}
+            if leaf not in known or (place != around and self._of_another(parent, leaf)):
+                continue
+            number = len(at(self.tree, place) or ())
+            has = f"{place} has {number or 'no'} item{'s' * (number != 1)}. " if place == around else ""
+            return f"{has}It is a key of an item: {place}=[{{..., {leaf}: VALUE}}]"
+        return ""
 
     def _of_another(self, parent: str, leaf: str) -> list[str]:
         """Return the other options of a group that have a key which this one lacks."""

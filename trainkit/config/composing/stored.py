@@ -18,13 +18,13 @@ from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.composition import Parsed, base, parse, store
 from trainkit.config.composing.line import Line
 from trainkit.config.composing.origins import Origin
+from trainkit.config.composing.presets import rules_of_preset
 from trainkit.config.composing.recipes import folder, groups
+from trainkit.config.secrets import MASKED
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
-MASKED = "***"
-"""What stands in a stored config in place of a secret."""
 NAME = "_stored"
 COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups", "weights", "head", "freeze")
 """Groups whose keys may be newer than the run."""
@@ -74,12 +74,14 @@ def assemble_stored(path: str | Path, line: Line, state: Mapping[str, Any] | Non
     stored = stored_config(path, state)
     body = {key: value for key, value in stored.items() if key not in ("hydra", "trusted_packages")}
     more = [] if line.config_dir is None else [Path(line.config_dir).absolute()]
-    there = groups(*more)
+    there, rules = groups(*more), rules_of_preset(body.get("freeze"), more)
     body |= {"run_dir": None, "resume": None}
     for override in parsed:
         _give_way(body, override, there)
     hold(body, trust, str(path))
     body = _unmasked(_completed(body, OmegaConf.to_container(base(()).config)))  # type: ignore[arg-type]
+    if rules is not None and isinstance(body["freeze"], dict):
+        body["freeze"] = {**body["freeze"], "rules": rules}
     defaults: list[Any] = ["_self_", *({group: None} for group in there)]
     store(NAME, {"defaults": defaults, **body})
     file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)

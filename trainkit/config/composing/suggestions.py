@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from trainkit.config.paths import at
 from trainkit.errors import likeness
 from trainkit.errors import nearest as all_near
 
@@ -21,8 +22,12 @@ MAIN = {
     "model": "hidden",
     "callbacks": "early_stopping.patience",
     "averaging": "decay",
+    "weights": "source",
+    "head": "name",
 }
 """The key that is meant most likely where a value is given to a whole group."""
+OF_NUMBER = {"head": "outputs"}
+"""The same where the value is a whole number."""
 ROOTS = ("trainer", "optimizer", "data", "model", "monitor", "schedule", "checkpoint", "objective", "callbacks")
 """Of keys of one name, those of the first of these are meant most likely."""
 
@@ -51,7 +56,7 @@ class Keys:
 
     def _rank(self, path: str) -> tuple[bool, int, int]:
         root = path.partition(".")[0]
-        value = value_at(self.tree, path)
+        value = at(self.tree, path)
         alias = isinstance(value, str) and value.startswith("${")
         return alias, path.count("."), ROOTS.index(root) if root in ROOTS else len(ROOTS)
 
@@ -68,27 +73,6 @@ class Keys:
     def holders(self, option: str) -> list[str]:
         """Return the groups that have an option of this name."""
         return [group for group, options in self.groups.items() if option in options and "/" not in group]
-
-
-def value_at(tree: Any, path: str) -> Any:
-    """Return what stands at a dotted path of plain values, None where there is nothing."""
-    for part in path.split(".") if path else ():
-        if isinstance(tree, Mapping):
-            tree = tree.get(part)
-        elif isinstance(tree, list) and part.lstrip("-").isdigit() and -len(tree) <= int(part) < len(tree):
-            tree = tree[int(part)]
-        else:
-            return None
-    return tree
-
-
-def is_there(tree: Any, path: str) -> bool:
-    """Say whether a dotted path leads to a value, be it null."""
-    parent, _, leaf = path.rpartition(".")
-    node = value_at(tree, parent)
-    if isinstance(node, list):
-        return leaf.lstrip("-").isdigit() and -len(node) <= int(leaf) < len(node)
-    return isinstance(node, Mapping) and leaf in node
 
 
 def _paths(node: Any, prefix: str) -> Iterator[str]:

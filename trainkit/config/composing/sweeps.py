@@ -14,7 +14,7 @@ from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.composition import Base, Job, Parsed, parse, run_hydra
 from trainkit.config.composing.line import Line
 from trainkit.config.composing.overrides import PATHS, TEXTS, read_override, unreadable
-from trainkit.config.composing.suggestions import value_at
+from trainkit.config.paths import at
 from trainkit.config.schema.root import is_plain_name
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, FindingsError, errors_in
@@ -208,7 +208,7 @@ def _for_hydra(line: Line, composed: Sequence[Composed], added: set[str]) -> lis
 
 def _is_node(composed: Composed, path: str) -> bool:
     """Say whether a recipe has a mapping at a path."""
-    return isinstance(value_at(composed.of_recipe() or {}, path), dict)
+    return isinstance(at(composed.of_recipe() or {}, path), dict)
 
 
 def _is_hydras(text: str) -> bool:

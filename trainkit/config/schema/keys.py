@@ -49,7 +49,7 @@ class Key(NamedTuple):
     @property
     def allowed(self) -> str:
         """What it takes, in few signs: ``int >= 1 | null``."""
-        return described(self.annotation, self.rules)
+        return "[{...}, ...]" if "each" in self.rules else described(self.annotation, self.rules)
 
 
 class Place(NamedTuple):
@@ -310,16 +310,13 @@ def _has_target(value: Any) -> bool:
 
 
 def _finding(rule: str, path: str, value: str, message: str, fix: str, origins: Origins | None) -> Finding:
-    origin = origins.of(path) if origins is not None else None
-    override = origin is not None and origin.override is not None
+    told = {} if origins is None else origins.told(path)
     return Finding(
         rule=rule,
         severity="error",
         place=path,
         value=value,
         message=message,
-        file=None if origin is None or override else origin.name,
-        line=None if origin is None or override else origin.line,
-        evidence=str(origin) if override else "",
         fix=fix,
+        **told,
     )

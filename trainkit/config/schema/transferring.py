@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from trainkit.errors import closest
 from trainkit.forms import STEPS, Form
 from trainkit.values import REQUIRED, key, part
 
@@ -12,7 +13,7 @@ GATE = Form(
     "a duration in epochs or steps, such as 3ep, or plateau",
     "duration in ep or st | plateau",
     lambda text: text == "plateau" or STEPS.fits(text),
-    STEPS.cure,
+    lambda value: STEPS.cure(value) or closest(str(value), ["plateau"]).strip(),
 )
 INITS = ("default", "zero", "normal", "kaiming", "xavier")
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos", "box", "hamming")

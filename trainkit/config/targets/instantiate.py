@@ -12,8 +12,8 @@ from typing import Any, Union, get_args, get_origin
 
 import torch
 
-from trainkit.config.differences import SECRETS
 from trainkit.config.schema.keys import DIRECTIVES as DIRECTIVES
+from trainkit.config.secrets import MASKED, is_secret
 from trainkit.config.targets.lookup import TargetError, frames_that_matter, resolve
 from trainkit.config.targets.signatures import Parameter, signature_of
 from trainkit.config.targets.trusted import ANYONE, DISCOVERY, Trusted
@@ -236,8 +236,8 @@ def given(node: Mapping[str, Any]) -> str:
     shown = [_shown(value) for value in node.get("_args_") or ()]
     for name, value in node.items():
         if name not in DIRECTIVES:
-            secret = isinstance(value, str) and any(word in name.lower() for word in SECRETS)
-            shown.append(f"{name}={'***' if secret else _shown(value)}")
+            secret = isinstance(value, str) and is_secret(name)
+            shown.append(f"{name}={MASKED if secret else _shown(value)}")
     return shorten("given " + ", ".join(shown), GIVEN, placeholder=" ...") if shown else ""
 
 

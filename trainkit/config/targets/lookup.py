@@ -26,8 +26,8 @@ from trainkit.config.targets.trusted import (
     require_importable,
     under,
 )
-from trainkit.data.frames import INSTALLED, OWN, RECIPES, STANDARD
 from trainkit.errors import ConfigError, closest
+from trainkit.frames import INSTALLED, OWN, RECIPES, STANDARD
 
 KNOWN = (
     *("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torchvision.transforms.v2", "torchvision.models"),
@@ -211,7 +211,7 @@ def _near(holder: Any, name: str, target: str) -> str:
         names = [other for other in names if not _is_refused(f"{name}.{other}")]
     same = next((other for other in names if other.lower() == part.lower()), None)
     found = elsewhere(part) if last else None
-    near = [same] if same else [] if found else nearest(part, names)
+    near = [same] if same else [] if found else _likest(part, names)
     rest = target[len(name) + len(part) + 2 :]
     fitting = [other for other in near if rest and _leads_to(_loaded(holder, other), rest)]
     if fitting or near:
@@ -235,7 +235,7 @@ def _is_refused(name: str) -> bool:
     return under(name, BLOCKED) is not None or bool(off_the_way(name))
 
 
-def nearest(word: str, names: list[str]) -> list[str]:
+def _likest(word: str, names: list[str]) -> list[str]:
     """Return the names like ``word``, the likest first: of equally near ones, that of its length and beginning."""
     from difflib import SequenceMatcher, get_close_matches
 

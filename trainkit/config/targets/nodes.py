@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainkit.config.checking.fields import at as at
-from trainkit.config.checking.fields import told_by
 from trainkit.config.composing.origins import Origins
+from trainkit.config.paths import at
 from trainkit.config.targets.arguments import (
     UNSET,
     Problem,
@@ -222,7 +221,7 @@ def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _finding(problem: Problem, whole: _Config) -> Finding:
-    origin = whole.origins.of(problem.place) if whole.origins is not None else None
+    told = {} if whole.origins is None else whole.origins.told(problem.place)
     return Finding(
         rule=problem.rule,
         severity=problem.severity,
@@ -230,5 +229,5 @@ def _finding(problem: Problem, whole: _Config) -> Finding:
         value=shown(at(whole.plain, problem.place)) if problem.value is UNSET else problem.value,
         message=problem.message,
         fix=problem.fix,
-        **told_by(origin),
+        **told,
     )

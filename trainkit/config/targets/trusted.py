@@ -29,6 +29,7 @@ from typing import Any
 
 from trainkit.config.targets.families import FAMILIES, foreign, off_the_way, too_wide
 from trainkit.config.targets.families import under as under
+from trainkit.frames import INSTALLED
 
 ROOTS = ("torch", "torchvision", "trainkit")
 UNITS = ("callbacks", "data", "diagnostics", "loggers", "metrics", "objectives", "optim", "recipes", "trainer")
@@ -106,7 +107,6 @@ HARMLESS: dict[str, Any] = {
 
 Where an object says that it is from differs between releases of Python, so the objects themselves are compared."""
 _HARMLESS_IDS = frozenset(map(id, HARMLESS.values()))
-INSTALLED = re.compile(r"[/\\](site|dist)-packages([/\\]|$)")
 _STANDARD = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
 

@@ -1,21 +1,19 @@
-"""The user's own frames of a traceback: where in their code it happened, without what lies around it."""
+"""The user's own frames of a traceback: where in their code it happened. Imports no torch."""
 
 from __future__ import annotations
 
 import linecache
 import re
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
 from types import TracebackType
 
-import torch
-
-OWN = str(Path(__file__).parents[1])
+OWN = str(Path(__file__).parent)
 RECIPES = str(Path(OWN, "recipes"))
-ENGINES = (OWN, str(Path(torch.__file__).parent))
 STANDARD = sysconfig.get_path("stdlib")
-INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\]")
+INSTALLED = re.compile(r"[/\\](site|dist)-packages([/\\]|$)")
 MOST_FRAMES = 6
 _DUMPED = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$')
 
@@ -49,7 +47,7 @@ def is_users(file: str) -> bool:
 
 
 def _shown(frames: list[Frame]) -> str:
-    outside = [frame for frame in frames if not _is_of(frame[0], ENGINES)]
+    outside = [frame for frame in frames if not _is_of_engines(frame[0])]
     chosen = [frame for frame in outside if not _is_library(frame[0])] or outside or frames[-1:]
     lines = []
     for file, line, function in chosen[-MOST_FRAMES:]:
@@ -59,8 +57,9 @@ def _shown(frames: list[Frame]) -> str:
     return "\n".join(lines)
 
 
-def _is_of(file: str, folders: tuple[str, ...]) -> bool:
-    return not file.startswith(RECIPES) and file.startswith(folders)
+def _is_of_engines(file: str) -> bool:
+    torch = sys.modules.get("torch")
+    return not file.startswith(RECIPES) and file.startswith((OWN, *(torch.__path__ if torch is not None else ())))
 
 
 def _is_library(file: str) -> bool:
