@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from trainkit.config.paths import related
-from trainkit.frames import user_frames
+from trainkit.frames import RECIPES, STANDARD, is_users, user_frames
+from trainkit.inspection.source import is_own
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,26 @@ def test_where_nothing_is_the_users_the_innermost_frame_is_told() -> None:
 def test_it_imports_no_torch() -> None:
     code = "import sys, trainkit.frames; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        (__file__, True),
+        (related.__code__.co_filename, False),
+        (torch.nn.Linear.forward.__code__.co_filename, False),
+        (json.__file__, False),
+        (pytest.__file__, False),
+        (f"{RECIPES}/mine.py", True),
+        (f"{RECIPES.removesuffix('/recipes')}_mine/net.py", True),
+        (f"{STANDARD}/site-packages/trainkit/net.py", False),
+        ("relative.py", True),
+        ("<string>", False),
+        ("<frozen importlib._bootstrap>", False),
+        ("", False),
+    ],
+)
+def test_whose_a_file_is(file: str, own: bool) -> None:
+    assert is_users(file) is own
+    assert is_own(file) is own
+    assert not is_own(None)

@@ -76,6 +76,17 @@ def test_a_wrong_config_is_refused_in_the_words_of_the_readme(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_a_plain_training_is_told_what_the_readme_prints(tmp_path: Path) -> None:
+    block = re.search(
+        r"```python\n([^`]*trainkit\.check\(model,[^`]*)```\n\n```text\n(.*?)```", README.read_text(), re.DOTALL
+    )
+    assert block is not None
+    (tmp_path / "training.py").write_text(block[1])
+    run = subprocess.run([sys.executable, "training.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.sub(r"\d\.\d+", "N", run.stdout).split() == re.sub(r"\d\.\d+", "N", block[2]).split()
+
+
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Run every Python block of the README in one namespace, which is returned."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import linecache
+import os
 import re
 import sys
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -41,13 +43,27 @@ def dumped_frames(dump: str, inside: str) -> str:
     return ""
 
 
+@cache
 def is_users(file: str) -> bool:
-    """Say whether a source file is the user's own: not of trainkit, torch, the standard library or a package."""
-    return not _is_of(file, ENGINES) and not _is_library(file)
+    """Say whether a source file is the user's own: not of trainkit, torch, the standard library or a package.
+
+    Recipes are theirs, since they are there to be changed. What was never in a file (``<string>``) is not.
+    """
+    if not file or file.startswith("<"):
+        return False
+    path = os.path.abspath(file)
+    return not is_of_engines(path) and not _is_library(path)
+
+
+def is_of_engines(file: str) -> bool:
+    """Say whether a source file belongs to trainkit, recipes left out, or to torch."""
+    torch = sys.modules.get("torch")
+    folders = (OWN, *(torch.__path__ if torch is not None else ()))
+    return not _is_in(file, RECIPES) and any(_is_in(file, folder) for folder in folders)
 
 
 def _shown(frames: list[Frame]) -> str:
-    outside = [frame for frame in frames if not _is_of_engines(frame[0])]
+    outside = [frame for frame in frames if not is_of_engines(frame[0])]
     chosen = [frame for frame in outside if not _is_library(frame[0])] or outside or frames[-1:]
     lines = []
     for file, line, function in chosen[-MOST_FRAMES:]:
@@ -57,12 +73,10 @@ def _shown(frames: list[Frame]) -> str:
     return "\n".join(lines)
 
 
-def _is_of_engines(file: str) -> bool:
-    torch = sys.modules.get("torch")
-    return not file.startswith(RECIPES) and file.startswith((OWN, *(torch.__path__ if torch is not None else ())))
-
-
 def _is_library(file: str) -> bool:
-    return file.startswith(("<frozen", STANDARD)) or (
-        INSTALLED.search(file) is not None and not file.startswith(RECIPES)
-    )
+    installed = INSTALLED.search(file) is not None or file.startswith(("<frozen", STANDARD))
+    return installed and not _is_in(file, RECIPES)
+
+
+def _is_in(file: str, folder: str) -> bool:
+    return file.startswith(folder + os.sep)

@@ -49,7 +49,8 @@ CASES = {
     "a refused key": of_trainkit("recipe=mlp", "trainer.max_epoch=3", code=2),
     "a refused value": of_trainkit("recipe=mlp", "trainer.max_epochs=ten", code=2),
     TORCH: Case(["-c", TORCH], 0),
-    "check of a sound config": of_trainkit("check", "recipe=mlp", limit=1.0, beyond_torch=True),
+    "check of a sound config": of_trainkit("check", "-m", "recipe=mlp", limit=1.0, beyond_torch=True),
+    "check of its training": of_trainkit("check", "recipe=mlp", limit=4.0, beyond_torch=True),
 }
 
 

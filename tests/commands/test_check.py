@@ -1,12 +1,19 @@
-"""``trainkit check``: what it prints, its exit codes, the data that it looks at, and that it starts nothing."""
+"""``trainkit check``: what it prints, its exit codes, the training that it builds, and that it starts nothing."""
 
 import json
+import re
+from inspect import signature
 from pathlib import Path
+from typing import get_overloads
 
 import pytest
+import torch
+from torch import nn
 
-from trainkit.commands.check import report
+import trainkit
+from trainkit.commands.check import check, report
 from trainkit.findings import Finding
+from trainkit.inspection import inspect
 
 FIELDS = {"rule", "severity", "place", "value", "file", "line", "message", "evidence", "effect", "fix"}
 OWN_DATA = """
@@ -14,19 +21,66 @@ import torch
 from torch.utils.data import TensorDataset
 from trainkit.data import Splits
 
-CALLED = []
 
-
-def splits():
-    CALLED.append(1)
-    raise RuntimeError("was called")
+def splits(fails=False, classes=10, download=True):
+    print("splits was called")
+    if fails:
+        raise RuntimeError("was called")
+    if not download:
+        raise FileNotFoundError("no files")
+    labels = torch.arange(364) % classes
+    inputs = (torch.randn(364, 1, 8, 8) + labels[:, None, None, None] - 4.5) / 3
+    return Splits(TensorDataset(inputs[:300], labels[:300]), TensorDataset(inputs[300:], labels[300:]), None)
 """
+KNOWN = "check.ignore=[decayed-norms]"
+"""What `mlp` is told for information: its weight decay is for all weights."""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of one's own that no other test has imported."""
+    name = re.sub(r"\W", "_", tmp_path.name)
+    (tmp_path / f"{name}.py").write_text(OWN_DATA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
 
 
 def test_a_sound_config_says_so_and_starts_nothing(line, tmp_path: Path) -> None:
+    generator = torch.get_rng_state()
     answer = line("check", "recipe=mlp")
-    assert (answer.code, answer.out.splitlines(), answer.err) == (0, ["no mistakes found"], "")
+    told = answer.out.splitlines()
+    assert (answer.code, told[-1], answer.err) == (0, "no mistakes found", "")
+    assert [text.split()[:2] for text in told[:-1]] == [["info", "optimizer:"]]
+    assert line("check", "recipe=mlp", KNOWN).out == "no mistakes found\n"
     assert list(tmp_path.iterdir()) == []
+    assert torch.equal(generator, torch.get_rng_state())
+
+
+def test_the_training_is_inspected(line) -> None:
+    answer = line("check", "recipe=mlp", "optimizer.lr=30", KNOWN)
+    told = answer.out.splitlines()
+    assert (answer.code, told[-1]) == (2, "1 error")
+    assert told[0].startswith("error    optimizer: lr: is too large")
+    assert told[0].endswith(" [learning-rate-too-large]")
+    assert line("check", "recipe=mlp", "optimizer.lr=30", "-m", "seed=1,2").code == 0  # the configs alone
+
+
+@pytest.mark.parametrize(
+    "pattern", ["learning-rate-too-large@optimizer: lr", "learning-rate-*", "@optimizer*", "learning-rate-too-large"]
+)
+def test_a_finding_can_be_left_out(line, pattern: str) -> None:
+    answer = line("check", "recipe=mlp", "optimizer.lr=30", f"check.ignore=['{pattern}',decayed-norms]")
+    assert (answer.code, answer.out) == (0, "no mistakes found\n")
+    other = line("check", "recipe=mlp", "optimizer.lr=30", "check.ignore=[learning-rate-too-large@model]")
+    assert other.code == 2
+
+
+def test_deep_is_a_key_too(line, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("trainkit.commands.inspecting.findings_of", lambda subject, _: seen.append(subject.deep) or [])
+    for words in (["--deep"], ["check.deep=true"], []):
+        assert line("check", "recipe=mlp", *words).out == "no mistakes found\n"
+    assert seen == [True, True, False]
 
 
 def test_all_findings_are_listed_errors_first_and_counted(line) -> None:
@@ -57,7 +111,9 @@ def test_json_is_a_list_of_findings_and_nothing_else(line) -> None:
     assert answer.code == 2
     assert set(found) == FIELDS
     assert (found["place"], found["value"], found["severity"]) == ("trainer.max_epochs", "ten", "error")
-    assert json.loads(line("check", "recipe=mlp", "--json").out) == []
+    (told,) = json.loads(line("check", "recipe=mlp", "--json").out)
+    assert (set(told), told["severity"], told["rule"]) == (FIELDS, "info", "decayed-norms")
+    assert json.loads(line("check", "recipe=mlp", "--json", KNOWN).out) == []
 
 
 def test_a_file_is_named_with_its_line(line, tmp_path: Path) -> None:
@@ -94,13 +150,63 @@ def test_data_that_would_be_fetched_are_not(line, tmp_path: Path) -> None:
     assert "train-images-idx3-ubyte" in absent.out
 
 
-def test_code_of_ones_own_is_not_called(line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_data_of_check.py").write_text(OWN_DATA)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    answer = line("check", "recipe=mlp", "data.datasets._target_=own_data_of_check.splits")
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ("", 0, "[]\n"),
+        (",fails:true", 2, ".splits raises RuntimeError: was called"),
+        (",classes:12", 2, "has label 10, but the model gives 10 outputs"),
+        (",download:true", 0, "not looked at: the files are fetched when a run starts"),
+    ],
+    ids=["sound", "raises", "labels", "fetches"],
+)
+def test_code_of_ones_own_is_built(line, own: str, arguments: str, code: int, told: str) -> None:
+    node = f"+data.datasets={{_target_: {own}.splits{arguments}}}"
+    answer = line("check", "recipe=mlp", "~data.datasets", node, KNOWN, "--json")
+    assert (answer.code, answer.err) == (code, ""), answer.out
+    assert told in answer.out
+    assert "splits was called" not in answer.out
+
+
+def test_of_a_sweep_the_configs_alone_are_looked_at(line, own: str) -> None:
+    node = f"+data.datasets={{_target_: {own}.splits, fails: true}}"
+    answer = line("check", "-m", "recipe=mlp", "~data.datasets", node, "seed=1,2")
     assert answer.code == 0, answer.out
-    assert "not looked at: own_data_of_check.splits is called when a run starts" in answer.out
+    assert f"not looked at: {own}.splits is called when a run starts" in answer.out
+
+
+def test_weights_that_would_be_fetched_are_not(line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    model = "model={_target_: torchvision.models.mobilenet_v2, weights: IMAGENET1K_V1}"
+    data = ["data.channels=3", "data.size=32", "head.outputs=10"]
+    answer = line("check", "recipe=mlp", model, *data)
+    assert answer.code == 0, answer.out
+    assert "the training is not inspected: weights lets it fetch weights when a run starts" in answer.out
+
+
+def test_from_python_it_takes_recipes_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [finding.rule for finding in trainkit.check("mlp")] == ["decayed-norms"]
+    assert trainkit.check("mlp", KNOWN) == []
+    assert len(trainkit.check(recipe="mlp")) == 1
+    (wrong,) = trainkit.check("mlp", "trainer.max_epochs=ten")
+    assert wrong.place == "trainer.max_epochs"
+    assert trainkit.check({"recipe": "mlp", "check": {"ignore": ["decayed-norms"]}}) == []
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(1))
+    inputs = torch.randn(96, 4)
+    train_set = torch.utils.data.TensorDataset(inputs, inputs[:, :3].argmax(1))
+    found = trainkit.check(model, loss=nn.CrossEntropyLoss(), train_set=train_set)
+    assert [finding.rule for finding in found] == ["softmax-before-cross-entropy"]
+    ignored = ["softmax-before-cross-entropy@*"]
+    assert trainkit.check(model, loss=nn.CrossEntropyLoss(), train_set=train_set, ignore=ignored) == []
+    with pytest.raises(TypeError, match=r"check\(\) takes loss beside an nn.Module, not beside a recipe or config"):
+        trainkit.check("mlp", loss=nn.CrossEntropyLoss())
+    with pytest.raises(TypeError, match="takes overrides and config_dir beside a recipe"):
+        trainkit.check(model, "trainer.max_epochs=1")
+    assert trainkit.check(model=model, loss=nn.CrossEntropyLoss(), train_set=train_set, ignore=ignored) == []
+    with pytest.raises(TypeError, match="batchsize"):
+        trainkit.check(model, batchsize=3)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("run_dir", ["../elsewhere", "taken.txt"])
@@ -133,6 +239,11 @@ def test_every_value_of_a_sweep_is_checked(line, tmp_path: Path) -> None:
     assert answer.out.splitlines()[-1] == "2 errors"
     assert line("check", "recipe=mlp", "seed=1,2", "--multirun").out == "no mistakes found\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_type_checkers_see_what_the_inspection_takes() -> None:
+    of_module = get_overloads(check)[0]
+    assert str(signature(of_module)) == str(signature(inspect))
 
 
 SECRET = "hunter22hunter"

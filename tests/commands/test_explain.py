@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trainkit.commands import COMMANDS
 from trainkit.commands.help.key import FACTS, documented, known_paths
 from trainkit.commands.help.outline import outline
 from trainkit.config.composing.compose import composed
@@ -123,7 +124,22 @@ def test_a_key_of_options_that_are_not_chosen_names_them(explained, path: str, c
     assert f" {chosen[0]} " in found["example"]
 
 
-EXAMPLES = [path for path in known_paths([], []) if not path.startswith("data.datasets") and path not in groups()]
+def test_a_key_that_only_a_debug_mode_has_names_the_mode(explained) -> None:
+    found = explained("callbacks.profiler.warmup")
+    assert (found["options"], found["default"]) == (["debug=profile"], "5")
+    assert found["example"].endswith(" recipe=mlp debug=profile callbacks.profiler.warmup=10")
+
+
+def test_a_command_with_keys_of_its_own_lists_them(line) -> None:
+    text = line("help", "check").out
+    assert "\n  check.ignore  Findings to leave out" in text
+    assert "\n  check.deep    " in text
+    assert "keys of its own" not in line("help", "eval").out
+
+
+EXAMPLES = [
+    path for path in known_paths([], []) if not path.startswith("data.datasets") and path not in (*groups(), *COMMANDS)
+]
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
@@ -246,7 +262,7 @@ def test_the_last_part_of_a_path_is_enough_where_it_is_the_only_one(explained) -
 def test_an_unknown_word_is_refused_with_what_comes_close(line, word: str, near: str) -> None:
     answer = line("help", word)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith(f"trainkit: {word}: there is no such key, group, recipe or command.")
+    assert answer.err.startswith(f"trainkit: {word}: there is no such key, group, recipe, command or rule.")
     assert near in answer.err
 
 

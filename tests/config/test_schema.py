@@ -33,7 +33,7 @@ from trainkit.config.schema.keys import (
     target_keys,
 )
 from trainkit.config.schema.parts import ACTIVATIONS, MODULES, OPEN, OWN, PARTS
-from trainkit.config.schema.root import Data, Monitor, ParameterGroups, Penalty, Root, Schedule
+from trainkit.config.schema.root import Check, Data, Monitor, ParameterGroups, Penalty, Root, Schedule
 from trainkit.config.schema.torch_parts import TORCH
 from trainkit.config.schema.transferring import Freeze, Head, Preprocessing, Rule, Weights
 from trainkit.errors import ConfigError
@@ -138,7 +138,7 @@ def test_the_root_has_the_keys_and_defaults_of_its_yaml():
     groups = {next(iter(item)) for item in yaml["defaults"] if isinstance(item, dict)} - {"recipe", "debug"}
     groups = {group for group in groups if not group.startswith("override ")}
     assert set(keys) == (set(yaml) - {"defaults", "hydra"}) | groups
-    nodes = {"monitor": Monitor, "penalty": Penalty, "parameter_groups": ParameterGroups}
+    nodes = {"monitor": Monitor, "penalty": Penalty, "parameter_groups": ParameterGroups, "check": Check}
     nodes |= {"weights": Weights, "head": Head}
     for name in set(yaml) - {"defaults", "hydra", *nodes}:
         assert keys[name].default == yaml[name], name
@@ -267,7 +267,10 @@ def test_each_part_and_key_has_a_doc_in_a_line(part):
 
 @pytest.mark.parametrize(
     "part",
-    [Root, Monitor, Penalty, ParameterGroups, Data, Schedule, Settings, Freeze, Rule, Weights, Head, Preprocessing],
+    [
+        *(Root, Check, Monitor, Penalty, ParameterGroups, Data, Schedule, Settings),
+        *(Freeze, Rule, Weights, Head, Preprocessing),
+    ],
 )
 def test_each_key_of_a_group_has_a_doc_in_a_line(part):
     for f in fields(part):

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from trainkit.autopsy.numbers import Numbers, bad_rows, is_finite
-from trainkit.data.frames import ENGINES, STANDARD, is_users
+from trainkit.frames import STANDARD, is_of_engines, is_users
 
 OVERWRITES = {"copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "random_", "exponential_"}
 """In-place operations that do not look at what they write over."""
@@ -292,4 +292,4 @@ PASSES = ("forward_pass", "backward_pass")
 def _whose(file: str) -> str:
     if is_users(file):
         return "user"
-    return "" if file.startswith((*ENGINES, STANDARD, "<")) else "installed"
+    return "" if is_of_engines(file) or file.startswith((STANDARD, "<")) else "installed"

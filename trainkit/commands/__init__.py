@@ -51,6 +51,7 @@ FLAGS = {
     ),
     "--json": Flag("", "print for programs"),
     "--strict": Flag("", "exit code 2 for warnings too"),
+    "--deep": Flag("", "try the training for longer, as check.deep=true does"),
     "--steps": Flag("NUMBER", "steps of each run"),
     "--kills": Flag("NUMBER", "real kills of the run that is cut"),
     "--seed": Flag("NUMBER", "of the moments at which it is killed"),
@@ -82,16 +83,19 @@ COMMANDS = {
     ),
     "check": Command(
         "trainkit.commands.check",
-        "find all that is wrong with a config, or with -m in any of a sweep, and start nothing",
+        "find what is wrong with a config, or with -m in any of a sweep, and with the training that it describes",
         "recipe=NAME [GROUP=OPTION ...] [KEY=VALUE ...]",
         ("check recipe=mlp model=cnn optimizer.lr=1e-3", "check --config-dir configs recipe=mine --json"),
-        (CONFIG_DIR, "--json", "--strict", "--multirun"),
+        (CONFIG_DIR, "--json", "--strict", "--deep", "--multirun"),
+        notes="A sound config's data, model and optimizer are built, your own code too, and tried on copies for a few "
+        "steps; nothing is trained, fetched or written. A finding of a training ends with its [RULE]: help RULE "
+        "explains it, 'check.ignore=[RULE@PLACE]' leaves it out. With -m only the configs are looked at.",
     ),
     "help": Command(
         "trainkit.commands.help.explain",
-        "explain a key, group, recipe or command; with recipe=NAME also what set it",
-        "[KEY | GROUP | RECIPE | COMMAND] [recipe=NAME] [KEY=VALUE ...]",
-        ("help trainer.precision", "help optimizer.lr recipe=mlp", "help schedule", "help mlp"),
+        "explain a key, group, recipe, command or rule of check; with recipe=NAME also what set a key",
+        "[KEY | GROUP | RECIPE | COMMAND | RULE | rules] [recipe=NAME] [KEY=VALUE ...]",
+        ("help trainer.precision", "help optimizer.lr recipe=mlp", "help schedule", "help mlp", "help rules"),
         (CONFIG_DIR, "--json"),
         own_words=True,
     ),

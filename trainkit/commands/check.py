@@ -1,17 +1,17 @@
-"""``trainkit check``: what is wrong with a config and the training that it describes; nothing is started."""
+"""``trainkit check``: what is wrong with a config and the training that it describes, which is built, not started."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from trainkit.commands.help import rules
 from trainkit.commands.run_dir import possible
 from trainkit.config.checking import check as checking
-from trainkit.config.checking.masking import masked_finding, typed_secrets
+from trainkit.config.checking.masking import masked_finding, secrets_of, typed_secrets
 from trainkit.config.composing.compose import composed_of
 from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.line import read_line
@@ -19,15 +19,21 @@ from trainkit.config.composing.stored import compose_line
 from trainkit.errors import ConfigError
 from trainkit.findings import ORDER, Finding, errors_in, ordered
 
-FLAGS: dict[str, tuple[str, ...] | None] = {"--json": None, "--strict": None, "-m": None, "--multirun": None}
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+FLAGS: dict[str, tuple[str, ...] | None] = dict.fromkeys(("--json", "--strict", "--deep", "-m", "--multirun"))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what was found and return the exit code: 2 if there is an error; with ``--strict`` a warning is one too.
 
-    With ``-m`` each value of a sweep is checked.
+    With ``-m`` each value of a sweep is checked, as a config alone.
     """
     line = read_line(arguments, FLAGS)
+    if line.has("--deep"):
+        line.overrides.append("check.deep=true")
     if line.sweeps:
         from trainkit.config.composing.sweeps import composed_sweep
 
@@ -44,26 +50,54 @@ def main(arguments: Sequence[str]) -> int:
     return 2 if grave else 0
 
 
-def check(subject: Any = None, *overrides: str, config_dir: str | Path | None = None, **parts: Any) -> list[Finding]:
-    """Return what is wrong with a training, or may be: errors first. It leaves no trace, and nothing is started.
+@overload
+def check(
+    model: nn.Module,
+    *,
+    loss: Callable[..., Any] | None = None,
+    train_set: Any = None,
+    val_set: Any = None,
+    optimizer: Optimizer | Sequence[Optimizer] | Callable[[nn.Module], Any] | None = None,
+    scheduler: Any = None,
+    scheduler_interval: Literal["step", "epoch"] = "epoch",
+    collate: Callable[[list[Any]], Any] | None = None,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    num_workers: int = 0,
+    drop_last: bool = False,
+    epochs: int | None = None,
+    train_step: Callable[..., Any] | None = None,
+    evaluate: Callable[..., Any] | None = None,
+    deep: bool = False,
+    ignore: Sequence[str] = (),
+) -> list[Finding]: ...
+@overload
+def check(recipe: Any = None, *overrides: str, config_dir: str | Path | None = None) -> list[Finding]: ...
+def check(*subject: Any, config_dir: str | Path | None = None, **parts: Any) -> list[Finding]:
+    """Return what is wrong with a training, or may be: errors first. It leaves no trace, and trains nothing.
 
     Args:
-        subject: Any ``nn.Module``, plain PyTorch: then ``parts`` are what trains it, ``loss=``, ``train_set=``,
-            ``optimizer=`` and more, as :func:`trainkit.inspection.inspect` takes them. Else the name or path of a
-            recipe; or a config: a mapping, a ``DictConfig``, a dataclass, what hydra-zen builds.
-        overrides: As on the command line: ``"trainer.max_epochs=1"``.
+        subject: ``model``, any ``nn.Module``: then ``parts`` are what trains it, ``loss=``, ``train_set=``,
+            ``optimizer=`` and more, as :func:`trainkit.inspection.inspect` takes them. Or ``recipe``, the name or path
+            of one, or a config: a mapping, a ``DictConfig``, a dataclass, what hydra-zen builds; and then overrides as
+            on the command line: ``"trainer.max_epochs=1"``.
         config_dir: A folder with config groups of your own.
+        parts: Those of a training of a module.
 
     Raises:
         TypeError: If ``parts`` are given beside a recipe, or one of them is none that a training has.
     """
-    if _is_module(subject):
+    named = next((name for name in ("model", "recipe") if name in parts and not subject), None)
+    first, *overrides = subject or (parts.pop(named) if named else None,)
+    if _is_module(first):
+        if overrides or config_dir is not None:
+            raise TypeError("check() takes overrides and config_dir beside a recipe or config, not beside an nn.Module")
         from trainkit.inspection import inspect
 
-        return inspect(subject, **parts)
+        return inspect(first, **parts)
     if parts:
         raise TypeError(f"check() takes {', '.join(parts)} beside an nn.Module, not beside a recipe or config")
-    return find(composed_of(subject, *overrides, config_dir=config_dir), inspect=True)
+    return find(composed_of(first, *overrides, config_dir=config_dir), inspect=True)
 
 
 def find(composed: Composed, inspect: bool = False) -> list[Finding]:
@@ -71,18 +105,21 @@ def find(composed: Composed, inspect: bool = False) -> list[Finding]:
 
     Args:
         composed: The config.
-        inspect: Whether to build the model too, and to inspect its training.
+        inspect: Whether to build all that it describes, code of one's own too, and to inspect the training.
     """
     found = [*checking.check(composed), *_run_dir(composed)]
-    if not errors_in(found):
-        from trainkit.config.checking.datasets import data_findings
+    if errors_in(found):
+        return ordered(found)
+    from trainkit.config.checking.datasets import data_findings, is_own
 
-        found += data_findings(composed)
-    if inspect and not errors_in(found):
+    of_data = [] if inspect and is_own(composed) else data_findings(composed)
+    found += of_data
+    if inspect and not errors_in(found) and all(finding.rule != "not-here-yet" for finding in of_data):
         from trainkit.commands.inspecting import inspected
 
-        found += inspected(composed)
-    return ordered(found)
+        found += inspected(composed, found)
+    secrets = secrets_of(composed.plain)
+    return ordered(masked_finding(finding, secrets) for finding in found)
 
 
 def _is_module(subject: Any) -> bool:

@@ -70,13 +70,14 @@ class Parts:
         return Loader(dataset, size, shuffle=shuffle, drop_last=drop_last, seed=seed, name=name, **options)
 
 
-def build_parts(config: DictConfig, run_dir: Path | None = None, load: bool = True) -> Parts:
+def build_parts(config: DictConfig, run_dir: Path | None = None, *, load: bool = True, download: bool = True) -> Parts:
     """Build the data sets, the model and the objective; the model's initial weights are keyed by the seed.
 
     Args:
         config: As it was composed.
         run_dir: The run folder.
         load: False where a checkpoint gives the model's weights, so that those of ``weights.source`` are not needed.
+        download: False where data sets that are not there are an error, whatever ``data.download`` says.
     """
     values: dict[str, Any] = {group: {} for group in OPTIONAL} | plain(prepared(config))
     for name in ("model", "data", "objective", "optimizer"):
@@ -88,7 +89,7 @@ def build_parts(config: DictConfig, run_dir: Path | None = None, load: bool = Tr
         _require_whole(f"data.{key}", values["data"].get(key, 0), least)
     settings = Settings.of(values["trainer"])
     pick(settings.device)
-    splits = build_part(values["data"]["datasets"], "data.datasets")
+    splits = build_part(_of_data(values, download), "data.datasets")
     start = started(values, load)
     objective = build_part(values["objective"], "objective")
     if values["penalty"]["l1"] or values["penalty"]["l2"]:
@@ -127,6 +128,12 @@ def build_trainer(parts: Parts, cls: type[Trainer] = Trainer) -> Trainer:
         seed=values["seed"],
         **values["trainer"],
     )
+
+
+def _of_data(values: dict[str, Any], download: bool) -> Any:
+    node = values["data"]["datasets"]
+    fetches = not download and isinstance(node, Mapping) and "download" in node
+    return {**node, "download": False} if fetches else node
 
 
 def _observers(values: dict[str, Any]) -> dict[str, Any]:

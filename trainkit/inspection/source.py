@@ -7,18 +7,15 @@ import functools
 import inspect
 import linecache
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType, FunctionType, MethodType
 from typing import Any
 
 from torch import nn
 
-ENGINE = str(Path(__file__).parents[1])
-LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-"""Where the standard library and installed packages stand; all else is the user's."""
+from trainkit.frames import is_users
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """Trees that are called."""
 
@@ -78,13 +75,8 @@ def called(call: ast.AST) -> str:
 
 
 def is_own(file: str | None) -> bool:
-    """Say whether a file is the user's: none of the standard library, an installed package, or trainkit's engine."""
-    if not file or file.startswith("<"):
-        return False
-    path = str(Path(file).resolve()) if not file.startswith("/") else file
-    if path.startswith(f"{ENGINE}/") and not path.startswith(f"{ENGINE}/recipes/"):
-        return False
-    return not path.startswith(LIBRARIES) and "/site-packages/" not in path
+    """Say whether a file is known and the user's."""
+    return file is not None and is_users(file)
 
 
 def own_line(frame: FrameType | None = None) -> Line | None:

@@ -46,11 +46,6 @@ class Progress:
         self._fresh = [] if optimizer is None else options_of(optimizer)
         self._initial: dict[str, Any] = {"options": [_scheduled(group) for group in self._fresh]}
 
-    @property
-    def per_step(self) -> bool:
-        """Whether it advances after each optimizer step."""
-        return self._per_step
-
     def step_end(self) -> None:
         """Advance after an optimizer step."""
         self.steps += 1
@@ -143,6 +138,11 @@ class Schedule(Progress):
             "targets": self._targets,
             "scheduler": self._scheduler_state(),
         }
+
+    @property
+    def targets(self) -> list[float]:
+        """The rates that the warm-up climbs to, a group each."""
+        return list(self._targets)
 
     @property
     def per_step(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from trainkit.commands import COMMANDS, CONFIG_DIR, EVERYWHERE, FLAGS, SYNONYMS, words_of
 from trainkit.commands.dispatch import config_folders
+from trainkit.commands.help import rules
 from trainkit.commands.help.known_keys import allowed_values, keys_below
 from trainkit.commands.help.outline import Outline, described_groups, file_of, outline
 from trainkit.config.composing.recipes import groups, head, options
@@ -126,13 +127,15 @@ class _Completer:
             yield from _behind(sign, self._keys(tree, key, sign))
 
     def _topics(self, current: str) -> Iterator[Candidate]:
-        """Yield what ``help`` explains: keys as without a value, groups, commands, recipes."""
+        """Yield what ``help`` explains: keys as without a value, groups, commands, recipes, rules."""
         tree = outline(self.overrides, *self.more)
         parent = current.rpartition(".")[0]
         if not parent:
             yield from (Candidate(name, command.summary) for name, command in COMMANDS.items())
             yield from self._options("recipe")
             yield from (Candidate(name, doc) for name, doc in described_groups().items())
+            yield Candidate("rules", "what check looks for in a training")
+            yield from (Candidate(name, doc) for name, doc in rules.rows().items())
         for name, key in keys_below(tree, parent).items():
             path = f"{parent}.{name}" if parent else name
             yield Candidate(path, key.doc)

@@ -96,6 +96,10 @@ def command_help(name: str) -> str:
         parts.append(section("arguments", columns(ARGUMENTS)))
     rows = {_signature(flag): FLAGS[flag].doc for flag in (*command.flags, *EVERYWHERE)}
     parts.append(section("flags, anywhere in the line", columns(rows)))
+    if name in (keys_of({}, "") or {}):
+        tree = outline(())
+        keys = [f"{name}.{key}" for key in keys_below(tree, name)]
+        parts.append(section("keys of its own", columns({path: told(tree, path) for path in keys})))
     parts.append(section("examples", "\n".join(f"  {PROGRAM} {example}" for example in command.examples)))
     return "\n\n".join(parts)
 

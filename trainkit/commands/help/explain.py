@@ -1,4 +1,4 @@
-"""``trainkit help WORD``: what a key, a group, a recipe or a command is; with a recipe, what a key is there and why."""
+"""``trainkit help WORD``: what a key, group, recipe, command or rule is; with a recipe, what a key is there and why."""
 
 from __future__ import annotations
 
@@ -183,10 +183,10 @@ class Guide:
             text = f"{topic}: more than one thing is called so.\n\n{columns(rows)}"
             return text, {"kind": "several", "name": topic, "names": several}
         recipes = [row["name"] for row in listed(*self.more)]
-        words = [*COMMANDS, *groups(*self.more), *recipes, *paths]
+        words = [*COMMANDS, *groups(*self.more), *recipes, *paths, *rules.names()]
         near = nearest(topic, words, 0.6, 3)
         said = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"{PROGRAM} --help lists what there is."
-        raise ConfigError(f"{topic}: there is no such key, group, recipe or command. {said}")
+        raise ConfigError(f"{topic}: there is no such key, group, recipe, command or rule. {said}")
 
     def _arguments(self, topic: str) -> list[str]:
         """Return the keys that the target around a key takes, where the schema does not know it."""

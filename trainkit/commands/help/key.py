@@ -160,7 +160,7 @@ def _in_other_options(
     """Look for a key in the options that are not chosen; the first that has it explains it."""
     first: tuple[Key | None, Outline] = (None, tree)
     for group in groups(*more):
-        if not found.path.startswith(f"{group.replace('/', '.')}."):
+        if not found.path.startswith(f"{group.replace('/', '.')}.") and group != "debug":  # which sets keys anywhere
             continue
         for option in options(group, *more):
             other = outline([*overrides, f"{group}={option}"], *more)

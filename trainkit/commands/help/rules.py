@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import trainkit
 from trainkit.commands.help.layout import columns, section
 
-FOLDER = Path(trainkit.__file__).parent / "inspection" / "pages"
+FOLDER = Path(__file__).parents[2] / "inspection" / "pages"
 
 
 def page(rule: str) -> str | None:
@@ -20,10 +19,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
+def rows() -> dict[str, str]:
+    """Return the first sentence of each rule's page."""
+    return {name: _sentence(FOLDER / f"{name}.md") for name in names()}
+
+
 def table() -> str:
     """Return the rules with what each finds."""
-    rows = {name: _sentence(FOLDER / f"{name}.md") for name in names()}
-    return section("rules of `trainkit check` (help RULE says more)", columns(rows))
+    return section("rules of `trainkit check` (help RULE says more)", columns(rows()))
 
 
 def _sentence(path: Path) -> str:

@@ -28,15 +28,28 @@ def data_findings(composed: Composed) -> list[Finding]:
     called.
     """
     node: dict[str, Any] = dict(without_auto(composed.plain)["data"]["datasets"])
-    if not str(node.get("_target_")).startswith(SHIPPED):
-        return [_unseen(f"{node.get('_target_')} is called when a run starts")]
+    if is_own(composed):
+        return [_unseen("not-looked-at", f"{node.get('_target_')} is called when a run starts")]
     fetches = bool(node.get("download", False))
     try:
         splits = instantiate({**node, "download": False} if "download" in node else node, "data.datasets")
     except ConfigError as error:
-        return [_unseen("the files are fetched when a run starts")] if fetches else [_error(str(error))]
-    if not isinstance(splits, Splits):
-        return []
+        return [fetched()] if fetches else [_error(str(error))]
+    return splits_findings(composed, splits) if isinstance(splits, Splits) else []
+
+
+def is_own(composed: Composed) -> bool:
+    """Say whether a function of one's own gives the data sets."""
+    return not str(composed.plain["data"]["datasets"].get("_target_")).startswith(SHIPPED)
+
+
+def fetched() -> Finding:
+    """Return that the data are not there yet, and hence not looked at."""
+    return _unseen("not-here-yet", "the files are fetched when a run starts")
+
+
+def splits_findings(composed: Composed, splits: Splits) -> list[Finding]:
+    """Return what is wrong with data sets that are there: their sizes, their samples, their labels."""
     found = size_findings(composed, splits.train)
     if any(finding.severity == "error" for finding in found):
         return found
@@ -65,8 +78,8 @@ def _look(composed: Composed, dataset: Any, name: str) -> None:
         inspection.labels_fit(scores, targets, ignored, loader, 0, 0)
 
 
-def _unseen(why: str) -> Finding:
-    return Finding(rule="not-looked-at", severity="info", place="data.datasets", message=f"not looked at: {why}")
+def _unseen(rule: str, why: str) -> Finding:
+    return Finding(rule=rule, severity="info", place="data.datasets", message=f"not looked at: {why}")
 
 
 def _error(message: str) -> Finding:

@@ -73,7 +73,7 @@ def network_of(fields: Fields, trusted: Trusted) -> Network:
     node, found = fields.get("model"), Network()
     if not isinstance(node, Mapping) or "_target_" not in node:
         return found
-    if reason := _downloads(node, trusted):
+    if reason := downloads(node, trusted):
         found.findings.append(_unseen(reason))
         return found
     try:
@@ -177,8 +177,8 @@ def _with_heads(fields: Fields, network: Network) -> None:
         network.is_whole = False
 
 
-def _downloads(node: Any, trusted: Trusted) -> str:
-    """Return which target would download weights while it is built; empty if none would."""
+def downloads(node: Any, trusted: Trusted) -> str:
+    """Return which argument in a node would download weights while it is built; empty if none would."""
     for inner in _nodes(node):
         try:
             signature = signature_of(target_of(inner, "model", trusted))

@@ -26,7 +26,7 @@ from trainkit.findings import Finding
 
 MOST_BYTES = 1 << 20
 NAME = "_stored"
-COMPLETED = ("trainer", "monitor", "penalty", "parameter_groups", "weights", "head", "freeze")
+COMPLETED = ("trainer", "check", "monitor", "penalty", "parameter_groups", "weights", "head", "freeze")
 """Groups whose keys may be newer than the run."""
 
 

@@ -50,6 +50,16 @@ class Predictions:
     every_n_epochs: int | None = key(None, "Draw after so many epochs too; null: at the end only.", least=1)
 
 
+@part
+class Profiler:
+    """Times some steps, profiles as many, says what the training is bound by, and ends the run."""
+
+    _target_: str = "trainkit.callbacks.Profiler"
+    steps: int = key(20, "Steps to time, and again to profile.", least=1)
+    warmup: int = key(5, "Steps before that.", least=0)
+    console: Any = key(None, "Where to write, a rich Console; null: the standard output.", node=True)
+
+
 EVERY, LAYERS = "Optimizer steps from one look to the next.", "Patterns of layers with curves of their own."
 
 
@@ -270,7 +280,7 @@ class TorchvisionImages:
 
 
 OWN: tuple[type, ...] = (
-    *(Progress, EarlyStopping, Predictions, TensorBoard, Store, WeightAverage),
+    *(Progress, EarlyStopping, Predictions, Profiler, TensorBoard, Store, WeightAverage),
     *(Activations, Gradients, Updates, Clipping, Throughput, Learning, Doctor),
     *(Classification, BinaryAccuracy, Regression, Supervised),
     *(MLP, ConvolutionalEncoder, Head, Classifier, CNN, AutoMPG, Digits, TorchvisionImages),
@@ -289,6 +299,7 @@ MODULES = {
     "trainkit.callbacks.progress.Progress": "trainkit.callbacks.Progress",
     "trainkit.callbacks.early_stopping.EarlyStopping": "trainkit.callbacks.EarlyStopping",
     "trainkit.callbacks.predictions.Predictions": "trainkit.callbacks.Predictions",
+    "trainkit.callbacks.profiler.Profiler": "trainkit.callbacks.Profiler",
     "trainkit.callbacks.freeze_table.FreezeTable": "trainkit.callbacks.FreezeTable",
     **{
         f"trainkit.diagnostics.{name.lower()}.{name}": f"trainkit.diagnostics.{name}"
