@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trainkit.findings import Finding
 from trainkit.inspection import inspect as inspected
 
@@ -51,6 +53,7 @@ def load(path: Path) -> Program:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    torch.manual_seed(0)  # a network may begin badly by chance
     bug, fix = module.BUG, getattr(module, "FIX", [])
     return Program(path, module.build(), bug, path.read_text(), fix, getattr(module, "ODD", False))
 

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop241",
+    "id": "loop240",
     "class": 'broadcast-in-evaluation',
     "where": 'evaluate',
     "code": '((model(x) > 0)',

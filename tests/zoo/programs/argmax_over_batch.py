@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop238",
+    "id": "loop237",
     "class": 'argmax-over-batch',
     "where": 'evaluate',
     "code": 'argmax(0)',

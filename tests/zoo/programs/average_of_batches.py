@@ -5,10 +5,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop234",
+    "id": "loop233",
     "class": 'average-of-batches',
     "where": 'evaluate',
-    "code": 'return right / 3',
+    "code": 'return right / len(DataLoader',
     "static": False,
     "severity": 'warning',
     "keywords": ['mean', 'average'],
@@ -16,7 +16,7 @@ BUG = {
 }
 FIX = [
     ('.float().mean().item()', '.sum().item()'),
-    ('right / 3', 'right / len(val_set)'),
+    ('right / len(DataLoader(val_set, 128))', 'right / len(val_set)'),
 ]
 
 
@@ -34,7 +34,7 @@ def evaluate(model, val_set):
     with torch.no_grad():
         for x, y in DataLoader(val_set, batch_size=128):
             right += (model(x).argmax(1) == y).float().mean().item()
-    return right / 3
+    return right / len(DataLoader(val_set, 128))
 
 
 def build():

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop236",
+    "id": "loop235",
     "class": 'evaluates-a-part',
     "where": 'evaluate',
     "code": 'return right / len(x)',

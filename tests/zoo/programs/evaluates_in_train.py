@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop233",
+    "id": "loop232",
     "class": 'evaluates-in-train',
     "where": 'evaluate',
     "code": 'def evaluate',

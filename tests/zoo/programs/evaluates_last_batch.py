@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop235",
+    "id": "loop234",
     "class": 'evaluates-last-batch',
     "where": 'evaluate',
     "code": 'def evaluate',

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop237",
+    "id": "loop236",
     "class": 'evaluates-other-data',
     "where": 'evaluate',
     "code": 'in DataLoader(train_set',

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 BUG = {
-    "id": "loop231",
+    "id": "loop230",
     "class": 'evaluation-changes-state',
     "where": 'mean',
     "code": 'self.mean.lerp_',

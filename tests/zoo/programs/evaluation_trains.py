@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop240",
+    "id": "loop239",
     "class": 'evaluation-changes-model',
     "where": 'evaluate',
     "code": 'def evaluate',

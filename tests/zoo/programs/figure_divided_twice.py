@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop239",
+    "id": "loop238",
     "class": 'figure-off-by-batch-size',
     "where": 'evaluate',
     "code": 'return right',

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 BUG = {
-    "id": "loop242",
+    "id": "loop241",
     "class": 'plateau-mode',
     "where": 'ReduceLROnPlateau',
     "code": 'ReduceLROnPlateau(optimizer)',

@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 BUG = {
-    "id": "loop232",
+    "id": "loop231",
     "class": 'state-not-saved',
     "where": 'Net',
     "code": 'class Net',

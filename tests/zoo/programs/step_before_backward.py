@@ -15,7 +15,8 @@ BUG = {
     "rule": 'step-before-backward',
 }
 FIX = [
-    ('    optimizer.step()\n    optimizer.zero_grad()\n    value.backward()\n', '    optimizer.zero_grad()\n    value.backward()\n    optimizer.step()\n'),
+    ('    optimizer.step()\n', ''),
+    ('    value.backward()\n', '    value.backward()\n    optimizer.step()\n'),
 ]
 
 
@@ -29,9 +30,9 @@ def blobs(n, seed, k=4, d=16):
 
 def train_step(model, batch, loss, optimizer):
     x, y = batch
-    value = loss(model(x), y)
-    optimizer.step()
     optimizer.zero_grad()
+    optimizer.step()
+    value = loss(model(x), y)
     value.backward()
     return value.detach()
 

@@ -129,15 +129,13 @@ def _rebound(function: Any, held: dict[str, Any], owners: list[Any]) -> Any:
     world = dict(plain.__globals__)
     known: dict[int, FunctionType] = {}
     made = _made(plain, held, world, known)
-    for name in list(_names(plain.__code__)):
-        if name in held:
-            world[name] = held[name]
     return MethodType(made, owners.pop(0)) if isinstance(function, MethodType) else made
 
 
 def _made(plain: FunctionType, held: dict[str, Any], world: dict[str, Any], known: dict[int, Any]) -> FunctionType:
     if id(plain) in known:
-        return known[id(plain)]
+        known_one: FunctionType = known[id(plain)]
+        return known_one
     cells = [
         CellType(held.get(name, _content(cell)))
         for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True)
@@ -147,14 +145,13 @@ def _made(plain: FunctionType, held: dict[str, Any], world: dict[str, Any], know
     made.__dict__.update({name: held.get(name, value) for name, value in vars(plain).items()})
     known[id(plain)] = made
     for cell in cells:
-        inner = _plain(_content(cell))
-        if inner is not None:
-            cell.cell_contents = _made(inner, held, world, known)
+        closed = _plain(_content(cell))
+        if closed is not None:
+            cell.cell_contents = _made(closed, held, world, known)
     for name in _names(plain.__code__):
-        value = plain.__globals__.get(name)
-        inner = _plain(value)
-        if inner is not None and inner is value and inner.__globals__ is plain.__globals__:
-            world[name] = _made(inner, held, world, known)
+        helper = plain.__globals__.get(name)
+        if isinstance(helper, FunctionType) and _plain(helper) is helper and helper.__globals__ is plain.__globals__:
+            world[name] = _made(helper, held, world, known)
         elif name in held:
             world[name] = held[name]
     return made

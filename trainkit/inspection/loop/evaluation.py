@@ -28,7 +28,8 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
     at = code.line(code.node) if code is not None else None
     modes: list[tuple[bool, bool]] = []
     with copies_with(subject, subject.evaluate) as copies:
-        model, evaluate = copies.model.train(), copies.functions[0]
+        model, evaluate = copies.model, copies.functions[0]
+        model.train()
         own = [module.training for module in model.modules()]
         before = {name: value.detach().clone() for name, value in model.state_dict().items()}
         layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, MODED)]

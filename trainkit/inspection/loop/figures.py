@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from torch.utils.data import IterableDataset, Subset, TensorDataset
@@ -59,9 +59,9 @@ def evaluated(subject: Subject) -> Iterator[Finding]:
         return
     with copies_with(subject, subject.evaluate) as copies:
         model, evaluate = in_eval(copies.model), copies.functions[0]
-        start = perf_counter()
+        start = process_time()
         recording, value, error = recorded(model, lambda: evaluate(model, copied_data(data)), gradients=False)
-        cost = perf_counter() - start
+        cost = process_time() - start
         calls = [call for call in recording.calls if call.path == "" and call.inputs and call.inputs[0].shape]
         sizes = [call.inputs[0].shape[0] for call in calls]
         place = getattr(subject.evaluate, "__name__", "evaluate")
@@ -112,7 +112,7 @@ def _dimensions(run: Evaluated) -> Iterator[Finding]:
                 f"{run.place}: {op.name}",
                 f"takes {op.name} over the samples of the batch (dim 0 or none), not over the classes",
                 at=op.line or run.line(),
-                evidence=f"{op.name} of {list(op.inputs[0].shape)} gives {[list(fact.shape) for fact in op.outputs][:1]}",
+                evidence=f"{op.name} of {list(op.inputs[0].shape)} -> {[list(fact.shape) for fact in op.outputs[:1]]}",
                 effect="the figure has nothing to do with the model's answers",
                 fix=f"{op.name}(dim=1), or dim=-1",
             )
@@ -192,10 +192,10 @@ def _stranger(run: Evaluated) -> Line | None:
     for node in ast.walk(run.code.node) if run.code is not None else ():
         loader = isinstance(node, ast.Call) and called(node).rpartition(".")[2] == "DataLoader" and node.args
         source = node.args[0] if loader and isinstance(node, ast.Call) else getattr(node, "iter", None)
-        if isinstance(node, ast.For | ast.Call) and source is not None and run.code is not None:
-            if name not in {inner.id for inner in ast.walk(source) if isinstance(inner, ast.Name)}:
-                if isinstance(source, ast.Name | ast.Attribute):
-                    return run.code.line(node)
+        if not isinstance(node, ast.For | ast.Call) or not isinstance(source, ast.Name | ast.Attribute):
+            continue
+        if run.code is not None and name not in {inner.id for inner in ast.walk(source) if isinstance(inner, ast.Name)}:
+            return run.code.line(node)
     return None
 
 
@@ -225,12 +225,12 @@ def _averaged(run: Evaluated, whole: float) -> Iterator[Finding]:
     """Hold the figure against those of its batches, alone."""
     starts = [sum(run.sizes[:number]) for number in range(len(run.sizes))]
     pairs = list(zip(starts, run.sizes, strict=True))
-    begin = perf_counter()
+    begin = process_time()
     if 2 <= len(pairs) <= 64:
         parts = []
         for start, size in pairs:
             parts.append(run.of(list(range(start, start + size))))
-            if perf_counter() - begin > SECONDS:
+            if process_time() - begin > SECONDS:
                 return
         if any(value is None for value in parts):
             return
@@ -287,7 +287,7 @@ def _scaled(run: Evaluated, begin: float) -> Iterator[Finding]:
     alone = []
     for index in range(2 * size):
         alone.append(run.of([index]))
-        if perf_counter() - begin > 2 * SECONDS or alone[-1] is None:
+        if process_time() - begin > 2 * SECONDS or alone[-1] is None:
             return
     both = run.of(list(range(2 * size)))
     mean = sum(value for value in alone if value is not None) / len(alone)

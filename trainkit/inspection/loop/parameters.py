@@ -162,7 +162,8 @@ def frozen_norm(subject: Subject) -> Iterator[Finding]:
     if not frozen or not _is_fine_tuned(subject, parents):
         return
     with subject.scratch() as scratch:
-        model = scratch.model.train()
+        model = scratch.model
+        model.train()
         moving = [path for path, _ in frozen if model.get_submodule(path).training]
     if subject.runs:  # forward itself may set the mode
         called_so = {call.path: call.training for call in subject.trace.recording.calls}

@@ -215,11 +215,11 @@ def _dying(plan: Plan, rates: list[float]) -> Iterator[Finding]:
     yield found(
         "schedule-dies",
         plan.place,
-        f"lets the learning rate fall to nothing: {plan.unit} {gone} of {len(rates)} has {NOTHING:g} of the highest one (scheduler_interval={plan.unit})",
+        f"lets the learning rate fall to nothing: {plan.unit} {gone} of {len(rates)} has {NOTHING:g} of the highest "
+        f"one (scheduler_interval={plan.unit})",
         severity="error" if dead > 0.4 or used < 0.1 else "warning",
         at=plan.at,
-        evidence=f"{plan.told}; rates {rates[0]:.3g} at first, {rates[len(rates) // 2]:.3g} halfway, {rates[-1]:.3g} at "
-        "the end",
+        evidence=f"{plan.told}; rates {rates[0]:.3g}, {rates[len(rates) // 2]:.3g} halfway, {rates[-1]:.3g} at the end",
         effect="the rest of the run trains nothing",
         fix=f"Let it fall over {plan.moments} {plan.unit}s" + (", or step it once an epoch" * (plan.unit == "step")),
     )

@@ -141,7 +141,6 @@ def round_trip(subject: Subject) -> Iterator[Finding]:
     """Load a copy's own state into it, and compare what it gives, and which of its parameters are one."""
     if not subject.runs or code_of(type(subject.model)) is None:
         return
-    batch = probed(subject)
     with kept_generators(), quiet(), torch.no_grad():
         one, other = in_eval(copied(subject.model)[0]), in_eval(copied(subject.model)[0])
         try:

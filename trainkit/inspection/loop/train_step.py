@@ -168,18 +168,23 @@ def _wasted(step: Step) -> Iterator[Finding]:
         f"{step.place}: zero_grad",
         "zero_grad() runs at every small batch, and step() only at some: all but the last gradients are thrown away",
         at=wasted[0].line or step.at,
-        evidence=f"{backwards} backward passes, {len(stepped)} steps, {len(wasted)} times unused gradients were cleared",
+        evidence=f"{backwards} backward passes, {len(stepped)} steps, {len(wasted)} times cleared unused",
         effect="accumulation only skips data: the batch is as small as without it",
         fix="zero_grad() right after step() only",
     )
 
 
 def _is_in_loop(step: Step, line: Line | None) -> bool:
-    for node in ast.walk(step.code.node) if step.code is not None and line is not None else ():
-        if isinstance(node, ast.For | ast.While) and line is not None:
-            if node.lineno <= line.line <= (node.end_lineno or node.lineno):
-                return True
+    for node in ast.walk(step.code.node) if step.code is not None else ():
+        inside = isinstance(node, ast.For | ast.While) and line is not None
+        if inside and line is not None and _spans(node, line):
+            return True
     return False
+
+
+def _spans(node: ast.AST, line: Line) -> bool:
+    first: int = getattr(node, "lineno", 0)
+    return first <= line.line <= (getattr(node, "end_lineno", None) or first)
 
 
 def _carried(step: Step) -> Iterator[Finding]:
@@ -217,7 +222,7 @@ def _foreign(step: Step) -> Iterator[Finding]:
     yield found(
         "gradients-of-another-loss",
         f"{step.place}: zero_grad",
-        f"optimizer {event.which} ({_names(step.subject, event.which or 0)}) also steps along gradients that the other's "
+        f"optimizer {event.which} ({_names(step.subject, event.which or 0)}) also steps along gradients that another "
         "loss left behind: no zero_grad() clears them",
         severity="warning",
         at=event.line or step.at,

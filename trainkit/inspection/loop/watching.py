@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import process_time
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.source import Line, own_line
 from trainkit.inspection.subject import Stuck, Subject
 
-STEPS, MOST = 6, 20
-"""Steps that are watched, and that many if not every optimizer has stepped by then."""
+FEWEST, STEPS, MOST = 3, 6, 20
+"""Steps that are watched if they are slow, as a rule, and if not every optimizer has stepped by then."""
 SECONDS = 1.5
 """Time after which no more are taken."""
 STRAY = -1
@@ -33,8 +33,8 @@ class Event:
     """One call within a step.
 
     Attributes:
-        kind: ``forward``, ``zero_grad``, ``backward``, ``step``, ``clip``, ``schedule``, ``made`` (an optimizer), or one
-            of the scaler's: ``scale``, ``unscale``, ``scaled_step``, ``update``.
+        kind: ``forward``, ``zero_grad``, ``backward``, ``step``, ``clip``, ``schedule``, ``made`` (an optimizer), or
+            one of the scaler's: ``scale``, ``unscale``, ``scaled_step``, ``update``.
         which: Number of the optimizer; STRAY for another one, None where there is none.
         line: The user's line that called.
         norm: Norm of the gradients just then, over the optimizer's (or model's) parameters.
@@ -116,12 +116,13 @@ class _Watch:
 
     def run(self) -> Watched:
         """Take steps over the first batches."""
-        copies, seen, start = self.copies, self.seen, perf_counter()
+        copies, seen, start = self.copies, self.seen, process_time()
         copies.model.train()
         with ExitStack() as stack:
             self._note_calls(stack)
             for number, batch in enumerate(self._batches()):
-                if number >= STEPS and (self._all_stepped() or perf_counter() - start > SECONDS):
+                late = process_time() - start > SECONDS
+                if (number >= STEPS and (late or self._all_stepped())) or (number >= FEWEST and late):
                     break
                 self.events, self.losses = [], []
                 before = [parameter.detach().clone() for parameter in self.trained]
@@ -140,11 +141,11 @@ class _Watch:
                 seen.averages += [kept for each in followers if (kept := _kept_share(*each)) is not None]
         return seen
 
-    def _followers(self) -> list[tuple[str, str, Tensor, Tensor, Tensor]]:
+    def _followers(self) -> list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]]:
         """Return tensors that no optimizer holds and that have a trained one of the same name: an average's."""
         others = {name: thing for name, thing in self.copies.held.items() if isinstance(thing, nn.Module)}
         others |= dict(self.copies.model.named_children())
-        found = []
+        found: list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]] = []
         for name, other in others.items():
             theirs = dict(other.named_parameters())
             if other is self.copies.model or not theirs or any(id(p) in self.owner for p in theirs.values()):
@@ -155,7 +156,8 @@ class _Watch:
                     continue
                 key = max(theirs, key=lambda item: theirs[item].numel())
                 if id(ours[key]) in self.owner and theirs[key].shape == ours[key].shape:
-                    found.append((name, key, theirs[key], theirs[key].detach().clone(), ours[key]))
+                    both = (ours[key], ours[key].detach().clone())
+                    found.append((name, key, theirs[key], theirs[key].detach().clone(), both))
         return found
 
     def _batches(self) -> Iterable[Any]:
@@ -175,8 +177,10 @@ class _Watch:
 
     def _note_calls(self, stack: ExitStack) -> None:
         """Wrap what a step calls, until the stack closes."""
-        stepping = register_optimizer_step_pre_hook(lambda optimizer, *_: self._stepping(optimizer))
-        stack.callback(stepping.remove)
+        before = register_optimizer_step_pre_hook(lambda optimizer, *_: self._stepping(optimizer))
+        after = register_optimizer_step_post_hook(lambda optimizer, *_: self._stepped(optimizer))
+        for handle in (before, after):
+            stack.callback(handle.remove)
         for kind in {Optimizer, *(type(optimizer) for optimizer in self.copies.optimizers)}:
             if "zero_grad" in vars(kind):
                 _wrapped(stack, kind, "zero_grad", lambda o, *_, **__: self._clearing(_parameters(o), self._number(o)))
@@ -191,8 +195,8 @@ class _Watch:
         for name, kind_of in names.items():
             _wrapped(stack, torch.amp.GradScaler, name, lambda g, *_, k=kind_of, **__: self._note(k, None, ()))
         self._note_clips(stack)
-        handle = self.copies.model.register_forward_pre_hook(lambda m, _: self._note("forward", None, (), m.training))
-        stack.callback(handle.remove)
+        forward = self.copies.model.register_forward_pre_hook(lambda m, _: self._note("forward", None, (), m.training))
+        stack.callback(forward.remove)
 
     def _note_clips(self, stack: ExitStack) -> None:
         """Wrap the functions that clip, also those that the user's file imported by name."""
@@ -274,6 +278,14 @@ class _Watch:
             self.foreign.discard(id(parameter))
         self.fresh = {key: (value, True) for key, (value, _) in self.fresh.items()}
 
+    def _stepped(self, optimizer: Any) -> None:
+        """Put a step behind the backward passes of its closure."""
+        last = max(number for number, event in enumerate(self.events) if event.kind == "step")
+        if any(event.kind == "backward" for event in self.events[last:]):
+            event = self.events.pop(last)
+            event.norm = norm(_parameters(optimizer))
+            self.events.append(event)
+
     def _clearing(self, held: list[Tensor], which: int | None) -> None:
         self._sweep()
         self._note("zero_grad", which, held)
@@ -281,15 +293,20 @@ class _Watch:
         self.events[-1].wasted = bool(fresh) and all(_sum(p) == self.fresh[id(p)][0] for p in fresh)
 
 
-def _kept_share(name: str, key: str, now: Tensor, before: Tensor, source: Tensor) -> tuple[str, str, float] | None:
-    """Return which share of itself a tensor kept in a step, if it moved towards its source in a straight line."""
-    way, moved = (source.detach() - before).double().flatten(), (now.detach() - before).double().flatten()
-    length = float(way.square().sum())
-    if length == 0 or float(moved.abs().max()) == 0:
-        return None
-    share = float((way * moved).sum() / length)
-    straight = float((moved - share * way).norm() / moved.norm()) < 1e-2
-    return (name, key, 1 - share) if straight else None
+def _kept_share(
+    name: str, key: str, now: Tensor, before: Tensor, sources: tuple[Tensor, Tensor]
+) -> tuple[str, str, float] | None:
+    """Return which share of itself a tensor kept in a step, if it moved towards its source (after or before it)."""
+    moved = (now.detach() - before).double().flatten()
+    for source in sources:
+        way = (source.detach() - before).double().flatten()
+        length = float(way.square().sum())
+        if length == 0 or float(moved.abs().max()) == 0:
+            continue
+        share = float((way * moved).sum() / length)
+        if float((moved - share * way).norm() / moved.norm()) < 1e-2:
+            return name, key, 1 - share
+    return None
 
 
 def _parameters(optimizer: Any) -> list[Tensor]:
@@ -301,7 +318,8 @@ def _sum(parameter: Tensor) -> float:
 
 
 def _kinds(kind: type) -> list[type]:
-    return [kind, *(inner for other in kind.__subclasses__() for inner in _kinds(other))]
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(inner for other in below for inner in _kinds(other))]
 
 
 def _reaches_others(loss: Tensor, known: set[int]) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, origin
-from trainkit.inspection.probes.tables import Table, indexed, table
+from trainkit.inspection.probes.tables import Table, indexed, reads_targets, table
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
@@ -59,6 +59,8 @@ def _in_batches(subject: Subject, size: int) -> list[Tensor]:
 def classes(subject: Subject) -> Iterator[Finding]:
     """Look at which classes there are, and hold those of the two sets against each other."""
     rows, val = table(subject, "train_set"), table(subject, "val_set")
+    if not reads_targets(subject):
+        return
     for name, one in (("train_set", rows), ("val_set", val)):
         if one is not None and one.targets is not None and len(one.indices) >= 16 and _constant(one):
             yield found(

@@ -45,17 +45,17 @@ class Origin:
 
 def origin(subject: Subject, name: str) -> Origin | None:
     """Return where ``train_set`` or ``val_set`` is made, as a dictionary's entry, an argument or a variable."""
+    found: list[tuple[bool, Origin]] = []
     for file in subject.files:
         whole = tree(file)
-        if whole is None:
-            continue
-        for scope in [*(node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)), whole]:
-            entry = _entry(scope, name)
-            if entry is not None:
-                made = Origin(file, entry)
-                made.parts = _followed(whole, scope, entry)
-                return made
-    return None
+        scopes = [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)] if whole is not None else []
+        for scope in [*scopes, whole]:
+            entry = _entry(scope, name) if scope is not None else None
+            if entry is not None and whole is not None and scope is not None:
+                both = all(_entry(scope, other) is not None for other in ("train_set", "val_set"))
+                found.append((both, Origin(file, entry, _followed(whole, scope, entry))))
+    best = [made for both, made in found if both] or [made for _, made in found]
+    return best[0] if best else None
 
 
 def _entry(scope: ast.AST, name: str) -> ast.AST | None:
@@ -79,7 +79,7 @@ def _followed(whole: ast.Module, scope: ast.AST, entry: ast.AST) -> list[ast.AST
     for _ in range(DEPTH):
         fresh = set().union(*(_names(part) for part in parts)) - names
         names |= fresh
-        added = [functions[name] for name in sorted(fresh & set(functions))]
+        added: list[ast.AST] = [functions[name] for name in sorted(fresh & set(functions))]
         added += [node for node in _assignments(scope) if _targets(node) & fresh]
         added = [node for node in added if node not in parts and node is not scope]
         if not added:
@@ -131,7 +131,7 @@ def one_sided(subject: Subject, wanted: Callable[[ast.AST], bool]) -> Line | Non
     if train is None or val is None:
         return None
     for one, other in ((val, train), (train, val)):
-        for part in one.parts:
+        for part in [*one.parts[1:], one.entry]:
             if part not in other.parts:
                 for node in ast.walk(part):
                     if hasattr(node, "lineno") and wanted(node):

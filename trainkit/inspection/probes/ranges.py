@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
@@ -69,9 +70,10 @@ def features(subject: Subject) -> Iterator[Finding]:
     rows = table(subject, "train_set")
     if rows is None or rows.inputs is None or len(rows.shape) != 1 or not 2 <= rows.inputs.shape[1] <= 512:
         return
-    if not subject.runs or len(rows.indices) < 32 or not _is_raw(subject):
+    if not subject.runs or len(rows.indices) < 32 or not _is_raw(subject) or not bool(rows.inputs.isfinite().all()):
         return
-    spread = rows.inputs.std(0)
+    low, high = rows.inputs.quantile(torch.tensor([0.02, 0.98]), 0)
+    spread = rows.inputs.clamp(low, high).std(0)
     real = spread[spread > 0]
     if len(real) < 2 or real.max() < LARGE or real.max() / real.median() < 30:
         return
@@ -91,7 +93,7 @@ def features(subject: Subject) -> Iterator[Finding]:
 
 def finite(subject: Subject) -> Iterator[Finding]:
     """Look for NaN and infinity in inputs and targets."""
-    for name, data in (("train_set", subject.train_set), ("val_set", subject.val_set)):
+    for name in ("train_set", "val_set"):
         rows = table(subject, name)
         if rows is None:
             continue
@@ -201,7 +203,7 @@ def twice(subject: Subject) -> Iterator[Finding]:
             "train_set: input range",
             "is normalised already, and the model normalises again: inputs are normalised twice",
             at=steps[-1].line,
-            evidence=f"mean {given[0]:.3g} and standard deviation {given[1]:.3g} become {seen[0]:.3g} and {seen[1]:.3g}",
+            evidence=f"mean {given[0]:.3g} and deviation {given[1]:.3g} become {seen[0]:.3g} and {seen[1]:.3g}",
             effect="the first layer reads values far from those that it is made for",
             fix="Normalise once, in the data set or in the model",
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, origin
-from trainkit.inspection.probes.tables import Table, table
+from trainkit.inspection.probes.tables import Table, reads_targets, table
 from trainkit.inspection.source import Line, called
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import kept_generators
@@ -19,13 +19,14 @@ BOUND = 0.08
 """Share of the targets' variance that must be explained on unseen samples to count as a relation."""
 ROWS, WIDTH = 1500, 512
 """Samples and features that the predictors read; more features are mixed into as many."""
+WHOLE = (ast.FunctionDef, ast.ClassDef)
 SHUFFLES = ("randperm", "permutation", "shuffle", "sample", "argsort", "sort", "roll", "flip", "reversed", "sorted")
 
 
 def related(subject: Subject) -> Iterator[Finding]:
     """See whether targets have anything to do with their inputs."""
     rows = table(subject, "train_set")
-    if rows is None or len(rows.indices) < 300 or not rows.alone:
+    if rows is None or len(rows.indices) < 300 or not rows.alone or not reads_targets(subject):
         return
     x, y = described(rows), coded(rows)
     if x is None or y is None or dependence(x, y) > BOUND:
@@ -108,23 +109,66 @@ def _sources(subject: Subject) -> list[tuple[str, ast.AST]]:
 
 def _ordered_apart(subject: Subject) -> Line | None:
     """Return the line at which one tensor alone is permuted, so that inputs and targets part."""
+    made = origin(subject, "train_set")
+    if made is not None:
+        plain = [part for part in made.parts if isinstance(part, ast.stmt) and not isinstance(part, WHOLE)]
+        at = _apart(plain, list(getattr(made.entry, "args", ())))
+        if at is not None:
+            return Line(made.file, at)
     for file, part in _sources(subject):
-        drawn = {
-            node.targets[0].id
-            for node in ast.walk(part)
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _permutes(node.value)
-        }
-        uses: dict[str, list[ast.Subscript]] = {}
-        for node in ast.walk(part):
-            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name) and node.slice.id in drawn:
-                uses.setdefault(node.slice.id, []).append(node)
-            if isinstance(node, ast.Subscript) and _permutes(node.slice):
-                return Line(file, node.lineno)
-            if isinstance(node, ast.Call) and called(node).endswith("shuffle") and _are_targets(node):
-                return Line(file, node.lineno)
-        alone = [found[0] for found in uses.values() if len(found) == 1]
-        if alone:
-            return Line(file, alone[0].lineno)
+        if not isinstance(part, ast.FunctionDef):
+            continue
+        returned = [node.value for node in ast.walk(part) if isinstance(node, ast.Return)]
+        parts = next((value.elts for value in returned if isinstance(value, ast.Tuple)), [])
+        if part.name == "__init__":
+            parts = [node.value for node in ast.walk(part) if isinstance(node, ast.Assign) and _is_own(node.targets[0])]
+        at = _apart(sorted(_statements(part), key=lambda node: node.lineno), parts)
+        if at is not None:
+            return Line(file, at)
+    return None
+
+
+def _statements(part: ast.AST) -> list[ast.stmt]:
+    return [node for node in ast.walk(part) if isinstance(node, ast.Assign | ast.Expr | ast.Return)]
+
+
+def _is_own(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def _apart(statements: list[ast.stmt], parts: list[ast.expr]) -> int | None:
+    """Return the line of a permutation that reaches one of some parts and not another."""
+    drawn: set[str] = set()
+    moved: dict[str, int] = {}
+    inline: list[int] = []
+
+    def reached(node: ast.AST) -> int | None:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Name) and inner.slice.id in drawn:
+                return inner.lineno
+            if isinstance(inner, ast.Subscript) and _permutes(inner.slice):
+                inline.append(inner.lineno)
+                return inner.lineno
+            if isinstance(inner, ast.Name) and inner.id in moved:
+                return moved[inner.id]
+        return None
+
+    for statement in statements:
+        if isinstance(statement, ast.Assign):
+            names = {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+            line = reached(statement.value)
+            if _permutes(statement.value):
+                drawn |= names
+            elif line is not None:
+                moved |= dict.fromkeys(names, line)
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            call = statement.value
+            if called(call).endswith("shuffle") and _are_targets(call) and isinstance(call.args[0], ast.Name):
+                moved[call.args[0].id] = call.lineno
+    lines = [reached(part) for part in parts]
+    hit = [line for line in lines if line is not None]
+    if len(lines) >= 2 and hit and (len(hit) < len(lines) or len(set(inline)) > 1):
+        return hit[0]
     return None
 
 

@@ -144,6 +144,8 @@ def distinct(subject: Subject) -> Iterator[Finding]:
                 continue
             samples = [unpacked(held[index])[0] for index in range(0, total, max(total // 16, 1))]
         first, same = samples[0], 0
+        if all(bool((tensor == tensor.flatten()[:1]).all()) for tensor in flat(first) if tensor.numel()):
+            continue  # it is empty rather than the same
         for other in samples[1:]:
             same += distance(first, other) == 0.0
         if same == len(samples) - 1:

@@ -67,6 +67,8 @@ def targets_alike(subject: Subject) -> Iterator[Finding]:
 
 def _apart(one: Tensor, other: Tensor) -> bool:
     """Say whether two sets of rows can hardly have been treated alike."""
+    if float(one.std()) == 0 or float(other.std()) == 0:
+        return False
     ratio = float(other.std() / one.std().clamp_min(1e-12))
     shift = float((other.mean() - one.mean()).abs() / one.std().clamp_min(1e-12))
     if not (1 / APART < ratio < APART and shift < APART):

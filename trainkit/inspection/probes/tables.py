@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -76,7 +76,7 @@ def _read(data: Any) -> Table | None:
     taken: list[int] = []
     alone = True
     with kept_generators(), quiet():
-        held, start = copied_data(data), perf_counter()
+        held, start = copied_data(data), process_time()
         for index in _spread(held, total):
             x, y = unpacked(held[index])
             parts = list(flat(x))
@@ -89,7 +89,7 @@ def _read(data: Any) -> Table | None:
             if y is not None:
                 targets.append(y if isinstance(y, Tensor) else torch.as_tensor(y) if _number(y) else torch.empty(0))
             taken.append(index)
-            if perf_counter() - start > SECONDS and len(taken) >= 32:
+            if process_time() - start > SECONDS and len(taken) >= 32:
                 break
     whole = _stacked(inputs)
     rows = None if whole is None else whole.reshape(len(whole), -1)
@@ -124,6 +124,15 @@ def _stacked(tensors: list[Tensor]) -> Tensor | None:
     if not tensors or any(tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype for tensor in tensors):
         return None
     return torch.stack([tensor.detach().cpu() for tensor in tensors])
+
+
+def reads_targets(subject: Subject) -> bool:
+    """Say whether anything in a step reads the targets; a data set may give them for form's sake only."""
+    if subject.train_set is None or not subject.runs:
+        return True
+    trace = subject.trace
+    _, target = unpacked(subject.batch)
+    return not list(flat(target)) or any(trace.recording.users(fact) for fact in trace.target)
 
 
 def sets(subject: Subject) -> Iterator[tuple[str, Any]]:

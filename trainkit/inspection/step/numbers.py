@@ -159,7 +159,8 @@ def unstable_forms(subject: Subject) -> Iterator[Finding]:
             continue
         number = sum(1 for other in view.recording.ops[: inner.number] if other.name == inner.name)
         score = LOUD[inner.name]
-        factor = score / max(abs(inner.inputs[0].low or 0), abs(inner.inputs[0].high or 0), 1e-6)
+        low, high = inner.inputs[0].low or 0.0, inner.inputs[0].high or 0.0
+        factor = score / max(high, 1e-3 if high > 0 else -low, 1e-3)
         if factor < 1 or not _fails(view, inner.name, number, factor):
             continue
         place, line = view.place(op, f"torch.{op.name}" if op.own else op.name)

@@ -15,6 +15,8 @@ from trainkit.inspection.subject import Subject, found
 
 SHORT, LONG = 15, 40
 """Steps of a first trial and of one that confirms."""
+MOVES = 0.3
+"""Share of their size that weights move in a training that can learn something."""
 JUMP = 5.0
 """Multiple of the first loss that a good rate never reaches."""
 LOWER, HIGHER = (0.1, 0.01, 0.001), (100.0, 1e4, 1e6)
@@ -72,7 +74,9 @@ def _too_large(subject: Subject, trial: Trial, rate: float) -> Iterator[Finding]
     for factor, other in sorted(good, key=lambda pair: pair[1].end)[:1]:
         worse = not trial.finite or trial.end > 1.25 * trial.before
         gap = trial.end - other.end if trial.finite else math.inf
-        if gap < 0.6 * abs(trial.before) and not _astray(trial):
+        lost = worse and (not trial.finite or trial.end > 3 * abs(trial.before))
+        stuck = not worse and gap > 0.6 * abs(trial.before)
+        if not (lost or stuck or _astray(trial)):
             continue
         end = f"{trial.end:.3g}" if trial.finite else "NaN or infinite"
         yield found(
@@ -90,7 +94,7 @@ def _too_large(subject: Subject, trial: Trial, rate: float) -> Iterator[Finding]
 def _too_small(subject: Subject, trial: Trial, rate: float) -> Iterator[Finding]:
     moved = abs(trial.before - trial.after) / max(abs(trial.before), 1e-8)
     whole = moved / len(trial.losses) * steps_ahead(subject)
-    if whole > 0.05:
+    if whole > 0.05 or trial.moved / len(trial.losses) * steps_ahead(subject) > MOVES:
         return
     for factor in HIGHER:
         other = trained(subject, LONG, factor=factor)

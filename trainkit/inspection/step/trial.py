@@ -17,8 +17,11 @@ from trainkit.inspection.subject import Subject
 
 SECONDS = 0.5
 """Time that one trial may take; ``deep`` gives ten times that."""
+TOTAL = 1.5
+"""Time that all trials of a subject may take together; ``deep`` gives ten times that."""
 BATCHES = 8
 """Different batches of a trial, which go round."""
+_SPENT: WeakKeyDictionary[Subject, float] = WeakKeyDictionary()
 _BATCHES: WeakKeyDictionary[Subject, list[Any]] = WeakKeyDictionary()
 
 
@@ -30,6 +33,7 @@ class Trial:
         losses: Of each step.
         before, after: Loss on the first batch at the start and at the end; NaN where it was not asked for.
         finite: Whether all losses and weights are.
+        moved: By which share of their size the weights changed.
     """
 
     model: nn.Module
@@ -37,6 +41,7 @@ class Trial:
     before: float
     after: float
     finite: bool
+    moved: float
 
     @property
     def end(self) -> float:
@@ -45,6 +50,8 @@ class Trial:
         mean = sum(last) / len(last)
         if not math.isfinite(self.after) or mean > 2 * abs(self.before):
             return mean
+        if abs(self.after - self.before) < 0.005 * abs(self.before):
+            return self.after  # other batches differ by chance
         return min(self.after, mean)
 
 
@@ -70,7 +77,10 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         factor: By which the learning rates are multiplied.
         quiet_mode: Whether to train in ``eval()``, without noise.
     """
-    limit = SECONDS * (10 if subject.deep else 1)
+    more = 10 if subject.deep else 1
+    limit = SECONDS * more
+    if _SPENT.setdefault(subject, 0.0) > TOTAL * more:
+        return None
     data = batches(subject)
     with subject.scratch() as scratch:
         model, optimizers = scratch.model, scratch.optimizers or [torch.optim.Adam(scratch.model.parameters(), lr=1e-3)]
@@ -89,10 +99,13 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
                     break
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
             return None
+        finally:
+            _SPENT[subject] += sum(spent)
         finite = all(math.isfinite(value) for value in losses) and _finite(model)
         if finite and len(losses) < steps:
             return None
-        return Trial(model, losses, before, _loss(subject, model, scratch.loss, data[0]), finite)
+        after = _loss(subject, model, scratch.loss, data[0])
+        return Trial(model, losses, before, after, finite, _moved(subject.model, model))
 
 
 def _step(subject: Subject, scratch: Any, optimizers: list[Optimizer], batch: Any) -> float:
@@ -124,6 +137,12 @@ def _loss(subject: Subject, model: nn.Module, loss: Any, batch: Any) -> float:
             for name, buffer in kept.items():
                 model.get_buffer(name).copy_(buffer)
     return float(value.detach()) if isinstance(value, Tensor) and value.numel() == 1 else math.nan
+
+
+def _moved(old: nn.Module, new: nn.Module) -> float:
+    pairs = [(one.detach(), two.detach()) for one, two in zip(old.parameters(), new.parameters(), strict=True)]
+    change = sum(float((one - two).norm()) ** 2 for one, two in pairs)
+    return math.sqrt(change / max(sum(float(one.norm()) ** 2 for one, _ in pairs), 1e-12))
 
 
 def _finite(model: nn.Module) -> bool:

@@ -1,21 +1,21 @@
-"""An autoencoder ties its decoder by .data: two parameters in one memory."""
+"""A reshape swaps features and samples."""
 
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
 BUG = {
-    "id": "loop230",
-    "class": 'tied-by-data',
-    "where": 'decode.weight',
-    "code": 'self.decode.weight.data',
+    "id": "loop324",
+    "class": 'batch-mixing',
+    "where": 'Net.forward',
+    "code": 'h.t().reshape',
     "static": False,
-    "severity": 'warning',
-    "keywords": ['tied', 'share'],
-    "rule": 'tied-by-data',
+    "severity": 'error',
+    "keywords": ['batch', 'mix'],
+    "rule": 'batch-mixing',
 }
 FIX = [
-    ('self.decode.weight.data = self.encode.weight.data', 'self.decode.weight = self.encode.weight'),
+    ('h.t().reshape(len(x), 32)', 'h'),
 ]
 
 
@@ -30,12 +30,12 @@ def blobs(n, seed, k=4, d=16):
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encode, self.decode = nn.Linear(16, 16), nn.Linear(16, 16)
-        self.decode.weight.data = self.encode.weight.data
-        self.head = nn.Linear(16, 4)
+        self.first = nn.Linear(16, 32)
+        self.last = nn.Linear(32, 4)
 
     def forward(self, x):
-        return self.head(torch.relu(self.decode(torch.relu(self.encode(x)))))
+        h = torch.relu(self.first(x))
+        return self.last(h.t().reshape(len(x), 32))
 
 
 def build():
@@ -44,6 +44,6 @@ def build():
         "train_set": TensorDataset(*blobs(600, 0)),
         "val_set": TensorDataset(*blobs(300, 1)),
         "loss": nn.CrossEntropyLoss(),
-        "make_optimizer": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
         "batch_size": 50,
     }

@@ -1,4 +1,4 @@
-"""Correct: a ReLU before targets that are never negative.
+"""Correct: a softplus before targets that are never negative.
 """
 
 import torch
@@ -17,7 +17,7 @@ def counts(n, seed, d=8):
 
 def build():
     return {
-        "model": nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1), nn.ReLU()),
+        "model": nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1), nn.Softplus()),
         "train_set": TensorDataset(*counts(600, 0)),
         "val_set": TensorDataset(*counts(300, 1)),
         "loss": nn.MSELoss(),

@@ -1,0 +1,50 @@
+"""Noise of numpy is added in evaluation too."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": "loop321",
+    "class": None,
+    "where": 'Net.forward',
+    "code": 'np.random.randn',
+    "static": False,
+    "severity": 'error',
+    "keywords": ['random', 'eval'],
+    "rule": None,
+}
+FIX = [
+    ('np.random.randn(len(x), 16)', 'self.training * np.random.randn(len(x), 16)'),
+]
+
+
+def blobs(n, seed, k=4, d=16):
+    """``k`` Gaussian classes in ``d`` dimensions; the centres do not depend on ``seed``."""
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(16, 32)
+        self.last = nn.Linear(32, 4)
+
+    def forward(self, x):
+        noise = torch.from_numpy(np.random.randn(len(x), 16)).float()
+        return self.last(torch.relu(self.first(x + 0.3 * noise)))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TensorDataset(*blobs(600, 0)),
+        "val_set": TensorDataset(*blobs(300, 1)),
+        "loss": nn.CrossEntropyLoss(),
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=1e-2),
+        "batch_size": 50,
+    }
