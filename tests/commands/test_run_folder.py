@@ -156,6 +156,8 @@ def test_the_summary_has_the_keys_of_the_contract_and_the_last_values(finished: 
         "seconds",
         "samples_per_second",
         "seed",
+        "weights",
+        "freeze",
         "warnings",
         "command",
         "versions",

@@ -15,7 +15,8 @@ from trainkit.config.composing.compose import assemble, plain
 from trainkit.config.composing.line import read_line
 from trainkit.config.composing.recipes import recipes
 
-RECIPES = [recipe.name for recipe in recipes()]
+RECIPES = [recipe.name for recipe in recipes() if recipe.name not in ("lora", "transfer", "distillation")]
+"""Those that are sound as they are; the others begin with weights or pictures which nobody put here."""
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[str]:

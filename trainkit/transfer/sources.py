@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import socket
 import sys
@@ -82,9 +83,9 @@ def find_source(text: Any) -> Source:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ConfigError(f"{KEY}={text!r}: must be the name of torchvision weights, a file or a folder")
     path = _in_package(text) if text.startswith(PACKAGE) else Path(text).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike a Path it takes any text, however long
         return Source(text, _file_in(path, text))
-    if path.exists():
+    if os.path.exists(path):
         if path.suffix not in SUFFIXES:
             raise ConfigError(f"{KEY}={text}: is no file of weights by its suffix; these are {', '.join(SUFFIXES)}")
         return Source(text, path)
@@ -185,10 +186,10 @@ def _looks_like_a_path(text: str) -> bool:
 
 def _unknown(text: str, path: Path) -> str:
     """Say what is wrong with a text that names nothing, and what it is close to."""
-    there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    there = [entry.name for entry in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     if _looks_like_a_path(text):
         near = closest(path.name, [name for name in there if Path(name).suffix in SUFFIXES or not Path(name).suffix])
-        gone = "" if path.parent.is_dir() else f"; there is no folder {path.parent}"
+        gone = "" if os.path.isdir(path.parent) else f"; there is no folder {path.parent}"
         return f"no such file or folder{gone}.{near}" if near else f"no such file or folder{gone}"
     entries = torchvision_entries()
     kinds: dict[str, list[str]] = {}
