@@ -46,7 +46,7 @@ def show_recipes(arguments: Sequence[str] = ()) -> int:
     found = recipes(*config_folders(arguments))
     width = WIDTH - 4 - max((len(recipe.name) for recipe in found), default=0)
     body = columns({recipe.name: shorten(recipe.description, width, placeholder=" ...") for recipe in found})
-    print(f"usage: {USAGE}\n{section('recipes', body)}\n{PROGRAM} --help says more", file=sys.stderr)
+    print(f"usage: {USAGE}\n{section('recipes', body)}\n\n{PROGRAM} --help says more", file=sys.stderr)
     return 2
 
 
