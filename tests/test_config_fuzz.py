@@ -436,9 +436,10 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_slip_raises_and_none_passes_that_must_not(shard: int, tmp_path: Path) -> None:
-    passed = 0
+    passed = tried = 0
     for seed in range(shard, CASES, SHARDS):
         line = words(seed)
+        tried += not any(f"recipe={name}" in line for name in WANTING)
         try:
             one, findings = read(line)
             message = str(FindingsError(findings))
@@ -454,7 +455,7 @@ def test_no_slip_raises_and_none_passes_that_must_not(shard: int, tmp_path: Path
         else:
             passed += 1
             assert not broken_rules(one.plain), line
-    assert 0.05 < passed / (CASES / SHARDS) < 0.6  # else the slips are none, or all too coarse
+    assert 0.1 < passed / tried < 0.6  # else the slips are none, or all too coarse
     assert list(tmp_path.iterdir()) == []
 
 

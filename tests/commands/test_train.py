@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
 import trainkit
@@ -255,6 +256,7 @@ def test_a_sweep_has_many_folders_so_run_dir_is_refused(line, tmp_path: Path) ->
     )
     assert list(tmp_path.iterdir()) == []
     assert line("recipe=mlp", "seed=1,2", "hydra.sweep.dir=swept", "trainer.max_steps=1", "-m").code == 0
+    assert HydraConfig.instance().cfg is None  # nothing of the sweep is left to whom comes next
     assert sorted(path.parent.name for path in Path("swept").glob("*/summary.json")) == ["0", "1"]
 
 
