@@ -256,7 +256,6 @@ def test_a_sweep_has_many_folders_so_run_dir_is_refused(line, tmp_path: Path) ->
     )
     assert list(tmp_path.iterdir()) == []
     assert line("recipe=mlp", "seed=1,2", "hydra.sweep.dir=swept", "trainer.max_steps=1", "-m").code == 0
-    assert HydraConfig.instance().cfg is None  # nothing of the sweep is left to whom comes next
     assert sorted(path.parent.name for path in Path("swept").glob("*/summary.json")) == ["0", "1"]
 
 
@@ -486,3 +485,8 @@ def test_the_config_is_shown_without_secrets(
     told = capsys.readouterr()
     assert "api_key: ***" in told.out
     assert "hunter22" not in told.out + told.err
+
+
+def test_what_info_asks_of_hydra_is_gone_afterwards(line) -> None:
+    assert line("recipe=mlp", "--info").code == 0
+    assert HydraConfig.instance().cfg is None
