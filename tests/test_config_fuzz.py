@@ -112,7 +112,7 @@ RULES: dict[str, Rule] = {
     "trainer.strategy": one_of("auto"),
     "trainer.precision": one_of("fp32", "bf16", "fp16"),
     "trainer.accumulate_grad_batches": whole(1),
-    "trainer.gradient_clip_val": either(null, number(0, above=True)),
+    "trainer.gradient_clip_val": either(null, number(0, float("inf"), above=True)),
     "trainer.gradient_clip_algorithm": one_of("norm", "param_norm", "value"),
     "trainer.val_check_interval": either(whole(1), number(0, 1, above=True), duration),
     "trainer.check_val_every_n_epoch": whole(1),
@@ -436,9 +436,10 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_slip_raises_and_none_passes_that_must_not(shard: int, tmp_path: Path) -> None:
-    passed = 0
+    passed = tried = 0
     for seed in range(shard, CASES, SHARDS):
         line = words(seed)
+        tried += not any(f"recipe={name}" in line for name in WANTING)
         try:
             one, findings = read(line)
             message = str(FindingsError(findings))
@@ -454,7 +455,7 @@ def test_no_slip_raises_and_none_passes_that_must_not(shard: int, tmp_path: Path
         else:
             passed += 1
             assert not broken_rules(one.plain), line
-    assert 0.1 < passed / (CASES / SHARDS) < 0.6  # else the slips are none, or all too coarse
+    assert 0.1 < passed / tried < 0.6  # else the slips are none, or all too coarse
     assert list(tmp_path.iterdir()) == []
 
 
@@ -476,10 +477,10 @@ def test_the_rules_here_hold_for_the_shipped_recipes_and_find_what_is_wrong() ->
     config["optimizer"]["betas"] = [0.9, 1.0]
     config["freeze"]["rules"] = [{"match": "*", "norm": "evl"}, {"mach": "*"}]
     config["head"]["init"] = "zeros"
-    assert broken_rules(config) == [
+    assert set(broken_rules(config)) == {
         *("trainer.max_epochs='ten'", "head.init='zeros'", "optimizer.betas=[0.9, 1.0]"),
         *("freeze.rules[0].norm='evl'", "freeze.rules[1].mach", "freeze.rules[1].match=None", "trainer.max_epoch"),
-    ]
+    }
     reached = {path for name in RECIPES for path, _ in POOL[name]}
     assert len(RULES.keys() & reached) > 0.9 * len(RULES)
 

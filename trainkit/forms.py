@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from trainkit.errors import ConfigError
 from trainkit.timing import duration
 
+WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".safetensors")
+"""Suffixes of files of weights."""
+
 
 class Form(NamedTuple):
     """A form that text must have."""

@@ -12,7 +12,6 @@ import pytest
 from trainkit.commands import COMMANDS
 from trainkit.commands.completion.line import cursor_at, for_bash, split
 from trainkit.commands.completion.scripts import SCRIPTS
-from trainkit.commands.completion.words import SUFFIXES as OFFERED
 from trainkit.commands.completion.words import candidates, weights_of_torchvision
 from trainkit.config.composing.recipes import options, recipes
 
@@ -335,11 +334,10 @@ def test_files_of_weights_are_offered(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_weights_of_torchvision_are_read_off_as_they_are() -> None:
-    from trainkit.transfer.sources import SUFFIXES, torchvision_entries
+    from trainkit.transfer.sources import torchvision_entries
 
     named = {f"{kind}.{name}" for kind, names in weights_of_torchvision().items() for name in names}
     assert named == set(torchvision_entries())
-    assert OFFERED == SUFFIXES
 
 
 def test_the_present_value_is_told_apart() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
 import trainkit
@@ -490,3 +491,8 @@ def test_the_config_is_shown_without_secrets(
     told = capsys.readouterr()
     assert "api_key: ***" in told.out
     assert "hunter22" not in told.out + told.err
+
+
+def test_what_info_asks_of_hydra_is_gone_afterwards(line) -> None:
+    assert line("recipe=mlp", "--info").code == 0
+    assert HydraConfig.instance().cfg is None

@@ -16,6 +16,8 @@ from trainkit.config.composing.line import read_line
 from trainkit.config.composing.recipes import recipes
 
 RECIPES = [recipe.name for recipe in recipes()]
+WANTING = {"lora": ("weights.source=null", "weights.allow=[]", "freeze=none")}
+"""What makes a recipe sound that begins with weights which nobody trained here."""
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[str]:
@@ -32,7 +34,7 @@ BASES: dict[Any, Any] = {}
 
 def soundly(recipe: str, override: str) -> Any:
     """Compose and check as ``trainkit.compose`` does."""
-    return require_sound(assemble(read_line([f"recipe={recipe}", override]), cached=BASES))
+    return require_sound(assemble(read_line([f"recipe={recipe}", *WANTING.get(recipe, ()), override]), cached=BASES))
 
 
 def slip(key: str, draw: random.Random) -> str:
@@ -48,7 +50,11 @@ def slip(key: str, draw: random.Random) -> str:
 def slips(recipe: str, number: int) -> list[tuple[str, str]]:
     """Return that many misspelt keys of a recipe with what was meant."""
     draw = random.Random(recipe)
-    keys = [key for key in leaves(plain(trainkit.compose(recipe))) if len(key.rpartition(".")[2]) > 3]
+    keys = [
+        key
+        for key in leaves(plain(trainkit.compose(recipe, *WANTING.get(recipe, ()))))
+        if len(key.rpartition(".")[2]) > 3
+    ]
     keys = [key for key in keys if not key.startswith("data.datasets.augment.")]  # only another name of data.augment
     found = [(slip(key, draw), key) for key in draw.sample(keys, len(keys)) for _ in range(2)]
     return [(wrong, meant) for wrong, meant in found if wrong not in keys][:number]

@@ -344,3 +344,9 @@ def test_a_stored_run_is_read_through_its_links(tmp_path: Path) -> None:
     torch.save(nn.Linear(1, 1).state_dict(), tmp_path / "elsewhere.ckpt")
     with pytest.raises(ConfigError, match=r"^weights\.source=.*leads out of its folder"):
         find_source(str(folder))
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "x" * 5000 + "/y.pt"])
+def test_a_text_that_no_path_can_be_is_refused_like_any_other(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"no such file or folder|is no"):
+        find_source(text)

@@ -13,11 +13,6 @@ from trainkit.config.composing.recipes import groups, options, recipes
 from trainkit.errors import ConfigError, nearest
 
 PROGRAM = "python -m trainkit"
-ROOT_KEYS = (
-    *("seed", "name", "tags", "run_dir", "resume", "test", "monitor", "penalty", "parameter_groups", "weights"),
-    "head",
-)
-"""Keys that a config has besides its groups."""
 
 
 def command_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -116,4 +111,6 @@ def _meant(word: str, arguments: Sequence[str]) -> str:
 
 def _is_key(word: str, more: Sequence[Path]) -> bool:
     """Say whether a word is a config group or looks like a key, as in ``recipe mlp`` or ``optimizer.lr 3e-4``."""
-    return word in groups(*more) or word.partition(".")[0] in (*groups(*more), *ROOT_KEYS)
+    from trainkit.config.schema.keys import keys_of
+
+    return word in groups(*more) or word.partition(".")[0] in {*groups(*more), *(keys_of({}, "") or ())}

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import socket
 import sys
@@ -28,10 +29,10 @@ from trainkit.checkpoint.foreign import read_any
 from trainkit.checkpoint.loading import load
 from trainkit.checkpoint.weights import evaluated, unnested
 from trainkit.errors import ConfigError, closest
+from trainkit.forms import WEIGHT_FILES
 
 KEY = "weights.source"
 """The config key that the errors name."""
-SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 PACKAGE = "package:"
 SECONDS = 30.0
 """How long a server may be silent before a download is given up."""
@@ -72,7 +73,7 @@ def find_source(text: Any) -> Source:
     """Return what ``weights.source`` means, without reading or downloading it.
 
     Args:
-        text: The name of a torchvision entry (``ResNet18_Weights.IMAGENET1K_V1``), a file with one of ``SUFFIXES``, the
+        text: The name of a torchvision entry (``ResNet18_Weights.IMAGENET1K_V1``), a file by its suffix, the
             folder of a trainkit run (its best checkpoint, else its last), or a folder with exactly one such file. Files
             and folders inside an installed package are ``package:NAME/PATH``; the package is not imported.
 
@@ -82,11 +83,11 @@ def find_source(text: Any) -> Source:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ConfigError(f"{KEY}={text!r}: must be the name of torchvision weights, a file or a folder")
     path = _in_package(text) if text.startswith(PACKAGE) else Path(text).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike a Path it takes any text, however long
         return Source(text, _file_in(path, text))
-    if path.exists():
-        if path.suffix not in SUFFIXES:
-            raise ConfigError(f"{KEY}={text}: is no file of weights by its suffix; these are {', '.join(SUFFIXES)}")
+    if os.path.exists(path):
+        if path.suffix not in WEIGHT_FILES:
+            raise ConfigError(f"{KEY}={text}: is no file of weights by its suffix; these are {', '.join(WEIGHT_FILES)}")
         return Source(text, path)
     entry = None if _looks_like_a_path(text) else torchvision_entries().get(text)
     if entry is None:
@@ -168,27 +169,29 @@ def _file_in(folder: Path, text: str) -> Path:
             raise ConfigError(f"{KEY}={text}: {_without_path(error, folder)}") from None
     if (folder / "checkpoints").is_dir():
         raise ConfigError(f"{KEY}={text}: is a run folder, but its checkpoints hold neither best.ckpt nor last.ckpt")
-    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.suffix in WEIGHT_FILES and path.is_file())
     if len(files) == 1:
         return files[0]
     if files:
         listed = ", ".join(path.name for path in files[:SHOWN])
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
         raise ConfigError(f"{KEY}={text}: has {len(files)} files of weights, name one of them: {listed}{more}")
-    raise ConfigError(f"{KEY}={text}: is a folder without a file of weights ({', '.join(SUFFIXES)})")
+    raise ConfigError(f"{KEY}={text}: is a folder without a file of weights ({', '.join(WEIGHT_FILES)})")
 
 
 def _looks_like_a_path(text: str) -> bool:
     """Say whether a text can be a path only, so that torchvision is not imported for a mistyped one."""
-    return "/" in text or "\\" in text or Path(text).suffix in SUFFIXES
+    return "/" in text or "\\" in text or Path(text).suffix in WEIGHT_FILES
 
 
 def _unknown(text: str, path: Path) -> str:
     """Say what is wrong with a text that names nothing, and what it is close to."""
-    there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    there = [entry.name for entry in path.parent.iterdir()] if os.path.isdir(path.parent) else []
     if _looks_like_a_path(text):
-        near = closest(path.name, [name for name in there if Path(name).suffix in SUFFIXES or not Path(name).suffix])
-        gone = "" if path.parent.is_dir() else f"; there is no folder {path.parent}"
+        near = closest(
+            path.name, [name for name in there if Path(name).suffix in WEIGHT_FILES or not Path(name).suffix]
+        )
+        gone = "" if os.path.isdir(path.parent) else f"; there is no folder {path.parent}"
         return f"no such file or folder{gone}.{near}" if near else f"no such file or folder{gone}"
     entries = torchvision_entries()
     kinds: dict[str, list[str]] = {}

@@ -17,12 +17,11 @@ from trainkit.commands.help.known_keys import allowed_values, keys_below
 from trainkit.commands.help.outline import Outline, described_groups, file_of, outline
 from trainkit.config.composing.recipes import groups, head, options
 from trainkit.config.paths import at
+from trainkit.forms import WEIGHT_FILES
 from trainkit.values import shown
 
 FOLDERS = ("run_dir", "data.folder", "hydra.sweep.dir")
 """Keys whose values are folders."""
-SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
-"""Of files of weights."""
 LONGEST = 60
 """Letters of a value that is offered."""
 
@@ -214,7 +213,7 @@ def _resumable(value: str) -> Iterator[Candidate]:
 
 def _weights(value: str) -> Iterator[Candidate]:
     """Yield where weights come from: files and folders, and torchvision's names, class by class."""
-    yield from paths(value, endings=SUFFIXES)
+    yield from paths(value, endings=WEIGHT_FILES)
     yield Candidate("package:", "a file inside an installed package: NAME/PATH", ends=False)
     yield Candidate("null", "none")
     named = weights_of_torchvision()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 from trainkit.commands import COMMANDS, EVERYWHERE, FLAGS, SYNONYMS
 from trainkit.commands.dispatch import PROGRAM, config_folders
@@ -42,8 +43,10 @@ USUAL = ("--multirun", "--config-dir", "--cfg", "--resolve", "--info", "--json",
 
 def show_recipes(arguments: Sequence[str] = ()) -> int:
     """Print, to standard error, the recipes for whoever asked for nothing, and return exit code 2."""
-    body = columns({recipe.name: recipe.description for recipe in recipes(*config_folders(arguments))})
-    print(f"usage: {USAGE}\n\n{section('recipes', body)}\n\n{PROGRAM} --help says more", file=sys.stderr)
+    found = recipes(*config_folders(arguments))
+    width = WIDTH - 4 - max((len(recipe.name) for recipe in found), default=0)
+    body = columns({recipe.name: shorten(recipe.description, width, placeholder=" ...") for recipe in found})
+    print(f"usage: {USAGE}\n{section('recipes', body)}\n\n{PROGRAM} --help says more", file=sys.stderr)
     return 2
 
 

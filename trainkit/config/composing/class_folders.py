@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import omegaconf
 from omegaconf import OmegaConf
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -41,4 +43,6 @@ def _inside(folder: Path) -> tuple[int, bool]:
 
 def register() -> None:
     """Make the resolver known to OmegaConf."""
-    OmegaConf.register_new_resolver("class_folders", class_folders, replace=True)
+    present = omegaconf.__version__.startswith("2.3.")  # a later release takes the older name for the same
+    take: Any = OmegaConf.register_new_resolver if present else OmegaConf.register_resolver
+    take("class_folders", class_folders, replace=True)

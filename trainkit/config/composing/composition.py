@@ -290,6 +290,7 @@ def run_hydra(job: Callable[[Job], Any], arguments: Sequence[str]) -> None:
             return None
 
     before, sys.argv = sys.argv, ["trainkit", *arguments]
+    outer = HydraConfig.instance().cfg
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us, who tell them better
     task.__module__ = "trainkit"
@@ -298,6 +299,7 @@ def run_hydra(job: Callable[[Job], Any], arguments: Sequence[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(" ".join(str(error).split())) from error
     finally:
+        HydraConfig.instance().cfg = outer
         sys.argv = before
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -30,6 +30,8 @@ OF_NUMBER = {"head": "outputs"}
 """The same where the value is a whole number."""
 ROOTS = ("trainer", "optimizer", "data", "model", "monitor", "schedule", "checkpoint", "objective", "callbacks")
 """Of keys of one name, those of the first of these are meant most likely."""
+RARE = ("freeze",)
+"""Whose keys, such as patience, are meant only by those who say the whole path."""
 
 
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -67,7 +69,8 @@ class Keys:
         for other in self.paths:
             if other != path and (score := likeness(path, other)) >= 0.6:
                 beside = other.rpartition(".")[0] == parent
-                scores[other] = score + (0.05 if beside and score >= 0.7 else 0.0)
+                rare = other.partition(".")[0] in RARE and path.partition(".")[0] not in RARE
+                scores[other] = score + (0.05 if beside and score >= 0.7 else 0.0) - (0.05 if rare else 0.0)
         return max(scores, key=lambda other: scores[other], default=None)
 
     def holders(self, option: str) -> list[str]:

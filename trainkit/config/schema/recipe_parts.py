@@ -7,8 +7,6 @@ from typing import Any
 from trainkit.config.schema.transferring import PREPROCESSING, Preprocessing
 from trainkit.values import REQUIRED, key, part
 
-SHARES = "Shares of the training, validation and test sets, where the folder has no split."
-
 
 @part
 class FreezeTable:
@@ -24,7 +22,13 @@ class ImageFolder:
 
     _target_: str = "trainkit.recipes.data.image_folder"
     folder: str = key(REQUIRED, "Where the class folders are, or train, val and test.")
-    fractions: list[float] = key([0.6, 0.2, 0.2], SHARES, least=0, most=1, length=3)
+    fractions: list[float] = key(
+        [0.6, 0.2, 0.2],
+        "Shares of the training, validation and test sets, where the folder has no split.",
+        least=0,
+        most=1,
+        length=3,
+    )
     split_seed: int = key(0, "Which pictures go where.", least=0)
     size: int | None = key(224, "Pixels of the shorter side, and of both after the crop.", least=1)
     classes: int | None = key(None, "How many class folders there must be; null: any number.", least=1)
@@ -34,19 +38,12 @@ class ImageFolder:
 
 
 @part
-class Photographs:
+class Photographs(ImageFolder):
     """204 pictures of birds, fruit, insects, mammals and vehicles."""
 
     _target_: str = "trainkit.recipes.data.photographs"
     folder: str = key("data/photographs", "Where the class folders are, or go.")
     source: str = key("/usr/share/tuxpaint/stamps", "Where Debian's tuxpaint-stamps-default puts them.")
-    fractions: list[float] = key([0.6, 0.2, 0.2], SHARES, least=0, most=1, length=3)
-    split_seed: int = key(0, "Which pictures go where.", least=0)
-    size: int | None = key(224, "Pixels of the shorter side, and of both after the crop.", least=1)
-    classes: int | None = key(None, "How many class folders there must be; null: any number.", least=1)
-    preprocessing: Any = key(None, "What is done to every picture.", kind=PREPROCESSING, within=Preprocessing)
-    augment: Any = key(None, "Random transform of the training pictures, or a list of them.")
-    cache_limit: int = key(512, "MiB of decoded pictures that may stay in memory.", least=0)
 
 
 @part
