@@ -88,6 +88,11 @@ def explained(trainer: Trainer, error: BaseException) -> BaseException:
 def _explained(trainer: Trainer, error: Exception) -> BaseException | None:
     if isinstance(error, NonFinite):
         return bad_numbers(trainer, error)
+    if isinstance(error, RuntimeError) and "returned nan values in its" in str(error):  # under detect_anomaly
+        counters = trainer.counters
+        return bad_numbers(
+            trainer, NonFinite(str(error).rstrip("."), counters.step + 1, counters.epoch, counters.batch)
+        )
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return _out_of_memory(trainer, error)
     if (told := explained_by_data(error, trainer.data)) is not None:

@@ -48,6 +48,10 @@ class Guard:
         self._action, self._limit, self._counters = settings.on_nonfinite, settings.nonfinite_limit, counters
         self._window = settings.accumulate_grad_batches
         self._scaled = settings.precision == "fp16"
+        self.left_out: NonFinite | None = None
+        """Why the step that was just tried is left out; for whoever looks into it, and takes it away."""
+        self.tells = True
+        """Whether somebody looks into it."""
         self.rollback = False
         """Whether the run has to go back to its last checkpoint now."""
         self._one = torch.ones((), device=device)
@@ -140,6 +144,8 @@ class Guard:
             self._fail(what, loss=loss)
         if counters.nonfinite_in_a_row >= self._limit:
             self._fail(f"{what}, the last of {self._limit} in a row (trainer.nonfinite_limit)", loss=loss)
+        if self.tells:
+            self.left_out = NonFinite(what, counters.step + 1, counters.epoch, counters.batch, loss)
         self.rollback = self._action == "rollback"
 
     def _fail(self, what: str, held_back: int = 0, loss: float | None = None) -> None:

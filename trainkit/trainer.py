@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from trainkit.autopsy import tell_of_left_out
 from trainkit.callbacks.callback import Callback, Hooks, named
 from trainkit.checkpoint import NoStore, Store
 from trainkit.checkpointed import Checkpointed, mark_of
@@ -144,6 +145,8 @@ class Trainer(Checkpointed):
                     except Exception:
                         self.failed_window = window
                         raise
+                    if self.guard.left_out is not None:
+                        tell_of_left_out(self, window)
                     counters.batch += len(window)
                     counters.total_batches += len(window)
                     if self.guard.rollback:

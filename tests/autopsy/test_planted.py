@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils.data import TensorDataset
 from trainkit import Loader, Trainer, TrainingError, supervised
 from trainkit.autopsy import Step, examined, read_bundle
 from trainkit.callbacks import Callback
+from trainkit.checkpoint import Store
 from trainkit.keys import Streams
 from trainkit.objectives import Output
 from trainkit.precision import Precision
@@ -96,6 +98,10 @@ def too_large(h):
     return h.abs() * 1e30 * 1e30 + h
 
 
+def meant(h):
+    return torch.full_like(h, -math.inf)
+
+
 def sixteen_bits(h):
     return (h.abs() + 1) * 300 * 300
 
@@ -130,6 +136,19 @@ def data(value: float = MARK) -> TensorDataset:
     inputs = torch.randn(SIZE, 4, generator=generator)
     inputs[BAD, 0] = value
     return TensorDataset(inputs, torch.randint(3, (SIZE,), generator=generator))
+
+
+class OneByOne(torch.utils.data.Dataset):
+    """Samples that nobody can look at as a whole."""
+
+    def __init__(self, value: float) -> None:
+        self.inner = data(value)
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __getitem__(self, index: int) -> Any:
+        return self.inner[index]
 
 
 def trainer_of(tmp_path: Path, net: nn.Module, objective=None, dataset=None, callbacks=(), **settings) -> Trainer:
@@ -262,17 +281,7 @@ def test_targets_of_which_none_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("settings", WINDOWS, ids=["plain", "accumulated-and-clipped"])
 def test_a_sample_of_the_data(tmp_path: Path, value: float, settings) -> None:
-    class OneByOne(torch.utils.data.Dataset):
-        def __init__(self) -> None:
-            self.inner = data(value)
-
-        def __len__(self) -> int:
-            return SIZE
-
-        def __getitem__(self, index: int) -> Any:
-            return self.inner[index]
-
-    message, told, _ = failed(trainer_of(tmp_path, Net(), dataset=OneByOne(), **settings))
+    message, told, _ = failed(trainer_of(tmp_path, Net(), dataset=OneByOne(value), **settings))
     assert told["autopsy"]["kind"] == "data"
     assert told["autopsy"]["bad_samples"] == [BAD]
     assert f"in sample {BAD}" in message
@@ -461,6 +470,89 @@ def test_a_sample_that_is_bad_once_only_is_taken_as_it_was(tmp_path: Path) -> No
     _, told, _ = failed(trainer_of(tmp_path, Net(), dataset=Once()))
     assert told["autopsy"]["kind"] == "data"
     assert told["autopsy"]["bad_samples"] == [BAD]
+
+
+@pytest.mark.parametrize("action", ["skip", "rollback"])
+def test_the_first_steps_that_are_left_out_are_told_and_the_training_goes_on_as_if_not(
+    tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for name in ("with", "without"):
+        if name == "without":
+            monkeypatch.setattr("trainkit.trainer.tell_of_left_out", lambda trainer, window: None)
+        settings = {"on_nonfinite": action, "max_epochs": 5, "accumulate_grad_batches": 2}
+        trainer = trainer_of(tmp_path / name, Net(), dataset=OneByOne(math.nan), **settings)
+        trainer.store = Store(tmp_path / name / "run/checkpoints", every="1st")
+        trainer.fit()
+        ends.append(trainer)
+    one, other = ends
+    assert one.counters.nonfinite == 5
+    told = [text for text in one.warnings if "is left out" in text]
+    assert len(told) == 3
+    assert all(re.search(rf"the loss is nan; the data batch [01]\[0\], in sample {BAD}; ", text) for text in told)
+    assert told[-1].endswith("later ones are only counted")
+    assert not other.warnings or action == "rollback"
+    assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
+    reports = [json.loads(path.read_text()) for path in (tmp_path / "with/run/autopsy").glob("*/report.json")]
+    assert [report["autopsy"]["bad_samples"] for report in reports] == [[BAD]] * len(reports) != []
+
+
+def test_a_step_that_is_left_out_is_not_taken_again_but_by_its_replay(tmp_path: Path) -> None:
+    """A model may count its calls."""
+    calls = []
+
+    def counted(h):
+        calls.append(1)
+        return torch.log(h * 0) if len(calls) == 1 else h
+
+    trainer = trainer_of(tmp_path, Net(counted), on_nonfinite="skip", max_epochs=2)
+    trainer.fit()
+    assert len(calls) == 2
+    (told,) = trainer.warnings
+    assert "the loss is nan; data and weights are finite, and the replay tells where it comes from; kept in " in told
+    (folder,) = (tmp_path / "run/autopsy").iterdir()
+    step = read_bundle(folder).step(Net(log_of_zero), trainer.objective, torch.device("cpu"))
+    assert examined(step).operation == "log"
+
+
+def test_under_anomaly_detection_the_operation_is_named_all_the_same(tmp_path: Path) -> None:
+    """Torch raises by itself, names the step after the one that made it, and no sample."""
+    with pytest.warns(UserWarning, match="Error detected in"):
+        message, told, _ = failed(trainer_of(tmp_path, Net(distance), detect_anomaly=True))
+    assert (told["autopsy"]["module"], told["autopsy"]["operation"]) == ("act", "pow")
+    assert "returned nan values in its" in message
+
+
+def test_the_place_of_an_infinity_that_was_meant_is_told_with_the_nan(tmp_path: Path) -> None:
+    message, told, _ = failed(trainer_of(tmp_path, Net(meant)))
+    assert (told["autopsy"]["module"], told["autopsy"]["operation"]) == ("head", "addmm")
+    assert "its infinities come from full_like in act (Act) at " in message
+    assert f"{HERE}:{line_of('return torch.full_like')}\n" in message
+
+
+def test_infinities_of_both_signs_within_a_sum_are_an_overflow(tmp_path: Path) -> None:
+    def summed(h):
+        signs = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+        return (torch.full_like(h, 3e38) * signs) @ torch.full((8, 8), 100.0) + h
+
+    _, told, _ = failed(trainer_of(tmp_path, Net(summed)))
+    assert told["autopsy"]["operation"] == "mm"
+    assert "too large for float32" in told["autopsy"]["why"]
+
+
+def test_weights_that_the_steps_before_blew_up_are_told(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, Net())
+    trainer.optimizer = torch.optim.SGD(trainer.model.parameters(), 1e12)
+    trainer.guard._late = False
+    message, _, _ = failed(trainer)
+    assert "its weights reach " in message
+    assert "memory that nobody set" not in message  # as dropout's mask is, before it is drawn
+
+
+def test_of_bad_data_the_sample_is_to_be_mended(tmp_path: Path) -> None:
+    message, _, _ = failed(trainer_of(tmp_path, Net(), dataset=OneByOne(math.nan)))
+    last = message.splitlines()[-1].strip()
+    assert last == "try to mend that sample or leave it out; trainer.on_nonfinite=skip leaves out its batch"
 
 
 def state_of(trainer: Trainer) -> dict[str, Any]:

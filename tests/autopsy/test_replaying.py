@@ -216,6 +216,61 @@ def test_a_step_that_was_not_taken(tmp_path: Path, action: str) -> None:
         assert {layer.name: layer.digest for layer in seen.layers} == original.gradients[5]
 
 
+@pytest.mark.parametrize("every", ["2st", "5st"])
+def test_a_run_that_went_back_to_checkpoints_is_followed_there(tmp_path: Path, every: str) -> None:
+    """A step's number may have been given twice; the one that the run kept is replayed."""
+
+    class Kept(Digests):
+        def on_step_end(self, trainer: Trainer, output: Any) -> None:
+            if trainer.counters.step == self.last + 1:
+                self.taken[trainer.counters.step] = self.gradients[self.last + 1]
+            self.last = trainer.counters.step
+
+        taken: dict[int, Any]
+        last = 0
+
+    def broken(folder: Path, callbacks: Any = ()) -> Trainer:
+        trainer = trainer_of(None, callbacks, on_nonfinite="rollback")
+        for number in (6, 9):
+            trainer.train_loader.dataset.inputs[trainer.train_loader.where(0, number)[0]] = float("nan")
+        trainer.store = Store(folder, every=every, keep_last=50)
+        return trainer
+
+    original = Kept()
+    original.taken = {}
+    broken(tmp_path / "run", [original]).fit()
+    ends = sorted((read(path)["counters"] for path in (tmp_path / "run").glob("step-*.ckpt")), key=lambda c: c["step"])
+    again = 0
+    for step in (1, 3, 4, 5, 7, 8, 12):
+        until = next(counters["total_batches"] for counters in ends if counters["step"] >= step)
+        seen = replayed(broken(tmp_path / f"replay{step}"), step, until=until)
+        assert {layer.name: layer.digest for layer in seen.layers} == original.taken[step], step
+        assert not seen.failed
+        again += seen.attempt > 1
+    assert again
+
+
+def test_a_replay_is_held_against_what_the_run_logged(tmp_path: Path) -> None:
+    trainer_of(tmp_path / "run", log_every_n_steps=4, gradient_clip_val=0.5).fit()
+    logged: dict[int, list[dict[str, Any]]] = {}
+    for text in (tmp_path / "run/metrics.jsonl").read_text().splitlines():
+        record = json.loads(text)
+        logged.setdefault(record["step"], []).append(record)
+
+    def seen(step: int, **changed: Any) -> Any:
+        trainer = trainer_of(None, log_every_n_steps=4, gradient_clip_val=0.5)
+        for name, value in changed.items():
+            setattr(trainer.model[3], name, value)
+        return replayed(trainer, step, nearest(tmp_path / "run", step), logged=logged)
+
+    assert (seen(11).agrees, seen(11).differs) == ([8], "")
+    assert (seen(16).agrees, seen(16).differs) == ([16], "")
+    assert seen(18).agrees == [16]
+    other = seen(18, p=0.31)
+    assert other.agrees == []
+    assert other.differs.startswith("train/loss at step 16 was ")
+
+
 def test_a_train_step_of_ones_own_is_seen_too() -> None:
     class Own(Trainer):
         def train_step(self, window: Any) -> Any:

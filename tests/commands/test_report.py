@@ -161,6 +161,8 @@ def test_looking_at_the_model_leaves_it_as_it_was() -> None:
         warnings.simplefilter("error")
         text = model_table(model.eval(), (torch.ones(4, 2), torch.zeros(4)))
     assert "[4, 3]" in text
+    assert "Total mult-adds: 60 of a batch" in text  # 4 samples x (9 of the layer, 6 of the norm)
+    assert "Units" not in text
     assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainkit import Callback, Output, Trainer
 from trainkit.checkpoint import Store
 from trainkit.data.loader import samples_in
-from trainkit.diagnostics import Activations, Clipping, Doctor, Gradients, Learning, Throughput, Updates
+from trainkit.diagnostics import Activations, Clipping, Doctor, Gradients, Histograms, Learning, Throughput, Updates
 from trainkit.diagnostics.diagnostic import Sampled
 from trainkit.optim import FreezePlan
 from trainkit.state import same
@@ -24,6 +24,7 @@ def every_one(every: int = 3) -> list[Callback]:
     watching = [Activations(every, ["*"], 20), Gradients(every, ["*"]), Updates(every, ["*"])]
     return [
         *watching,
+        Histograms(every),
         Clipping(every),
         Throughput(every),
         Learning(every),

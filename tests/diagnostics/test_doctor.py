@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ def test_a_healthy_run_has_nothing_to_be_said() -> None:
     assert doctor.note == []
 
 
-def test_it_may_come_after_epochs_too() -> None:
+def test_it_may_come_after_epochs_too_where_it_says_something_else_than_before() -> None:
     text, _ = noted(Doctor(every_n_epochs=2), lr=0.1, max_epochs=5)
+    assert text.splitlines() == ["doctor's note: nothing to say"]
+    text, _ = noted(Doctor(every_n_epochs=1), max_epochs=6)
     titles = [line for line in text.splitlines() if line.startswith("doctor's note")]
-    assert titles == [f"doctor's note{at}: nothing to say" for at in (" after epoch 2", " after epoch 4", "")]
+    assert titles == ["doctor's note after epoch 2:", "doctor's note:"]
 
 
 def test_a_run_that_fails_without_a_symptom_has_no_note() -> None:
@@ -78,6 +81,52 @@ def test_a_sick_recipe_has_its_note_everywhere(tmp_path: Path, capsys: pytest.Ca
     events.Reload()
     assert events.Tensors("doctor")[0].tensor_proto.string_val[0].decode() == f"1. {told}"
     assert {"updates/ratio_max", "gradients/layers.1/norm"} <= set(events.Tags()["scalars"])
+
+
+SICK = {
+    "rate too large": (["optimizer.lr=0.3"], "The steps are too large for the weights"),
+    "rate too small": (["optimizer.lr=1e-5"], "The steps are too small for the weights"),
+    "decay too large": (
+        ["optimizer=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=0.5", "model.activation=Tanh"],
+        "The weights shrink to nothing",
+    ),
+    "learned by heart": (
+        [
+            "objective.loss.label_smoothing=0",
+            "model.dropout=0",
+            "data.datasets.fractions=[0.03,0.77,0.2]",
+            "data.batch_size=16",
+        ],
+        "It learns by heart",
+    ),
+    "clipped away": (
+        ["optimizer=sgd", "optimizer.lr=1e-3", "optimizer.weight_decay=0", "trainer.gradient_clip_val=1e-3"],
+        "The steps are too small for the weights",
+    ),
+    "saturated": (
+        ["model.activation=Tanh", "optimizer=sgd", "optimizer.lr=3", "optimizer.weight_decay=0"],
+        "The steps are too large for the weights",
+    ),
+    "dead": (["model.hidden=[32,32]", "optimizer=sgd", "optimizer.lr=1", "optimizer.weight_decay=0"], "Units are dead"),
+}
+EVERY = [f"diagnostics.{name}.every=10" for name in ("activations", "gradients", "updates", "clipping", "learning")]
+
+
+@pytest.mark.parametrize(("sickness", "first"), SICK.values(), ids=SICK)
+def test_the_cause_comes_first_and_what_it_tries_can_be_given_to_the_run(
+    sickness: list[str], first: str, tmp_path: Path
+) -> None:
+    """Each override of a note is one that the run's own command line takes."""
+    line = [*sickness, "diagnostics=default", *EVERY, "test=false", "~callbacks.predictions", "trainer.max_epochs=20"]
+    trainkit.run("mlp", *line, "trainer.log_every_n_steps=10", f"run_dir={tmp_path}")
+    note = json.loads((tmp_path / "summary.json").read_text())["doctor"]
+    assert note[0].startswith(f"{first}: "), note
+    assert len(note) <= 5
+    for sentence in note:
+        tried = re.findall(r"[a-z_0-9.]+=[^\s,;)]*[^\s,;).]", sentence.rpartition("; try ")[2])
+        assert tried, sentence
+        for override in tried:
+            trainkit.compose("mlp", *line, override)
 
 
 def test_without_a_doctor_the_summary_has_no_note(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from trainkit import Trainer
 from trainkit.diagnostics import Learning
 from trainkit.diagnostics.series import Series
+from trainkit.diagnostics.symptoms import Symptom, sentences
 
 
 def planted(
@@ -53,8 +54,29 @@ def test_a_loss_that_does_not_move_is_named() -> None:
     assert "debug=overfit" in told
 
 
-def test_a_loss_that_falls_slowly_but_surely_is_learning() -> None:
-    assert planted([2.3 - 0.0005 * i for i in range(60)])[0] == []
+def test_a_loss_that_falls_slowly_but_surely_is_a_symptom_only_beside_steps_that_are_too_small() -> None:
+    diagnostic, fitted = Learning(50), trainer(mlp(8, 4), [])
+    for number in range(60):
+        diagnostic._train.add(max(50 * number, 1), 2.3 - 0.0005 * number)
+    found = diagnostic.symptoms(fitted)
+    assert sentences(found, 5) == []
+    small = Symptom("updates-small", 72, "Small steps", "1e-5", "optimizer.lr=1", ("unlearned", "plateau"))
+    (told,) = sentences([*found, small], 5)
+    assert told.startswith("Small steps: 1e-5; hence little is learned (train/loss was 2.3 at the start and 2.275 in ")
+
+
+def test_a_plateau_may_begin_later() -> None:
+    generator = random.Random(0)
+    train = [2.3 - 0.1 * i for i in range(15)] + [0.9 + 0.01 * generator.gauss(0, 1) for _ in range(35)]
+    rules, told = planted(train)
+    assert rules == ["plateau"]
+    assert "at step 700" in told or "at step 750" in told
+    assert planted([2.3 - 0.04 * i for i in range(35)] + train[-15:])[0] == []  # it has only begun
+
+
+def test_over_fitting_that_levels_off_as_the_rate_does_is_named() -> None:
+    val = [1.0, 0.6, 0.64, 0.76, 0.7, 0.9, 1.1, 1.15, 1.1, 1.06, 1.05, 1.04, 1.04]
+    assert planted(falling(130, to=0.01), val)[0] == ["overfitting"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +108,7 @@ def test_a_plateau_at_a_high_loss_and_a_constant_rate_is_named() -> None:
     train = [2.3, 2.0, 1.6, 1.3, 1.2, 1.2, 1.2] + [1.2 + 0.01 * generator.gauss(0, 1) for _ in range(43)]
     rules, told = planted(train)
     assert rules == ["plateau"]
-    assert "trainer.max_steps=500" in told
+    assert "trainer.max_steps=250" in told
     assert planted(train, rates=(1e-3, 0.1))[0] == []
     assert planted(train[:20])[0] == []
     assert planted(train, [2.0, 1.5, 1.0, 0.8, 0.6])[0] == []

@@ -111,6 +111,31 @@ def test_large_first_steps_alone_are_no_symptom() -> None:
     assert note == []
 
 
+def test_adams_first_step_does_not_hide_that_all_others_are_too_small() -> None:
+    model = mlp(8, 16, 4)
+    adam = torch.optim.Adam(model.parameters(), 1e-4, betas=(0.0, 0.999))
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1.0 if step == 0 else 1e-3)
+    data = torch.randn(64, 8), torch.randint(4, (64,))
+    rules, note, _ = examined(
+        model, Updates(5), Learning(4), optimizer=adam, schedule=schedule, data=data, max_epochs=20
+    )
+    assert "updates-small" in rules
+    assert note[0].startswith("The steps are too small for the weights: ")
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.0])
+def test_weights_that_their_decay_takes_away_are_named_and_no_others(decay: float) -> None:
+    model = mlp(8, 16, 4)
+    data = torch.randn(64, 8), torch.randint(4, (64,))
+    sgd = torch.optim.SGD(model.parameters(), 0.1, weight_decay=decay)
+    rules, note, _ = examined(model, Updates(5), Learning(4), optimizer=sgd, data=data, max_epochs=40)
+    assert ("weights-shrinking" in rules) is bool(decay)
+    if decay:
+        assert note[0].startswith("The weights shrink to nothing: their norm fell from ")
+        assert "with optimizer.weight_decay=0.5; hence nothing is learned" in note[0]
+        assert "try optimizer.weight_decay=0.006, " in note[0]
+
+
 def test_a_step_that_raises_lets_go_of_the_copies() -> None:
     class Failing(nn.Module):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:

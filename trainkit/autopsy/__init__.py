@@ -4,6 +4,7 @@ from trainkit.autopsy.bundle import read_bundle as read_bundle
 from trainkit.autopsy.examining import examined as examined
 from trainkit.autopsy.inquest import bad_numbers as bad_numbers
 from trainkit.autopsy.inquest import step_of as step_of
+from trainkit.autopsy.inquest import tell_of_left_out as tell_of_left_out
 from trainkit.autopsy.replaying import replayed as replayed
 from trainkit.autopsy.replaying import seen_in as seen_in
 from trainkit.autopsy.report import Autopsy as Autopsy

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainkit.autopsy.numbers import Numbers, is_finite
+from trainkit.autopsy.numbers import Numbers, bad_rows, is_finite
 from trainkit.autopsy.report import Autopsy, of_origin
 from trainkit.autopsy.step import Step, modules_beside, tensors_in
 from trainkit.autopsy.tracing import Origin, Trace
@@ -39,6 +39,16 @@ def examined(step: Step, optimizer: Optimizer | None = None) -> Autopsy:
         if found.kind == "weights":
             return _of_weights(found, known, model, optimizer)
         return of_origin(found, samples, _weights_of(found.place.module, roots))
+
+
+def looked_at(step: Step) -> Autopsy:
+    """Say whether the data or the weights of a step are bad, without taking it again: no code of a user's runs."""
+    for kind, name, tensor in _known(step):
+        if kind != "buffers" and not is_finite(tensor):
+            origin = Origin(kind, name, output=Numbers.of(tensor, name), rows=bad_rows(tensor))
+            number = int(name.split("[")[0].removeprefix("batch") or 0) if kind == "data" else 0
+            return of_origin(origin, step.samples[number] if number < len(step.samples) else [], [])
+    return Autopsy("unknown", "data and weights are finite, and the replay tells where it comes from")
 
 
 def _known(step: Step) -> list[tuple[str, str, Tensor]]:

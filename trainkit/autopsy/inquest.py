@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from trainkit.autopsy.bundle import folder_of, keep
-from trainkit.autopsy.examining import examined
+from trainkit.autopsy.examining import examined, looked_at
 from trainkit.autopsy.report import FEW, Autopsy
 from trainkit.autopsy.step import Step
 from trainkit.data import Loader
@@ -19,6 +19,8 @@ from trainkit.nonfinite import NonFinite
 if TYPE_CHECKING:
     from trainkit.trainer import Trainer
 
+MOST_LEFT_OUT = 3
+"""Steps of a run that are looked into though it goes on without them."""
 USUAL = "a smaller optimizer.lr, trainer.gradient_clip_val=1.0, or trainer.on_nonfinite=skip"
 
 
@@ -55,15 +57,44 @@ def looked_into(trainer: Trainer, error: NonFinite) -> tuple[Step, Autopsy]:
     """Return the step that an error is of, and its autopsy; data that are not the same twice are taken as they were."""
     seen = None if trainer.guard.is_late else trainer.failed_window
     step = step_of(trainer, error.epoch, error.batch, None if isinstance(trainer.train_loader, Loader) else seen)
-    try:
-        found = examined(step, trainer.optimizer)
-    except Exception as failure:  # noqa: BLE001 - the user's code, and kernels that no trace can follow
-        return step, Autopsy("unknown", f"it could not be taken once more ({type(failure).__name__}: {failure})"[:300])
+    found = _examined(trainer, step)
     if found.kind == "unknown" and seen and isinstance(trainer.train_loader, Loader):
         again = step_of(trainer, error.epoch, error.batch, seen)
-        if (second := examined(again, trainer.optimizer)).kind != "unknown":
+        if (second := _examined(trainer, again)).kind != "unknown":
             return again, second
     return step, found
+
+
+def tell_of_left_out(trainer: Trainer, window: Sequence[Any]) -> None:
+    """Look at a step that ``on_nonfinite`` leaves out, keep it for a replay, and warn; only the first few of a run are.
+
+    It is not taken once more: the training goes on, and a model or an objective may count its calls.
+    """
+    error, trainer.guard.left_out = trainer.guard.left_out, None
+    if error is None or trainer.counters.nonfinite > MOST_LEFT_OUT:
+        return
+    step = step_of(trainer, error.epoch, error.batch, window)
+    autopsy = looked_at(step)
+    kept = _kept(trainer, step, autopsy, _told(trainer, error, step, [] if error.loss is None else [error.loss]))
+    text = [f"step {error.step}, batch {error.batch} of epoch {error.epoch + 1} is left out: {error.what}"]
+    last = ["later ones are only counted"] * (trainer.counters.nonfinite == MOST_LEFT_OUT)
+    trainer.warn("; ".join([*text, autopsy.first, *kept, *last]))
+
+
+def _examined(trainer: Trainer, step: Step) -> Autopsy:
+    try:
+        return examined(step, trainer.optimizer)
+    except Exception as failure:  # noqa: BLE001 - the user's code, and kernels that no trace can follow
+        return Autopsy("unknown", f"it could not be taken once more ({type(failure).__name__}: {failure})"[:300])
+
+
+def _told(trainer: Trainer, error: NonFinite, step: Step, losses: list[float]) -> dict[str, Any]:
+    """Return what the report of a step says besides its autopsy."""
+    norms = [str(norm) for norm in trainer.meter.state_dict()["norms"]]
+    told: dict[str, Any] = {"step": error.step, "epoch": error.epoch, "batch": error.batch, "seed": trainer.seed}
+    told |= {"counters": trainer.counters.state_dict(), "norms": norms, "what": error.what}
+    told |= {"losses": [str(loss) for loss in losses], "last_checkpoint": str(trainer.store.last)}
+    return told | {"keys": step.keys, "samples": step.samples}
 
 
 def bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
@@ -72,10 +103,7 @@ def bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
     trainer.guard.put_back(trainer.model)
     step, autopsy = looked_into(trainer, error)
     losses = trainer.meter.state_dict()["losses"] + [error.loss] * (error.loss is not None)
-    told: dict[str, Any] = {"step": error.step, "epoch": error.epoch, "batch": error.batch, "seed": trainer.seed}
-    told |= {"counters": counters.state_dict(), "norms": [str(norm) for norm in trainer.meter.state_dict()["norms"]]}
-    told |= {"what": error.what, "losses": [str(loss) for loss in losses], "last_checkpoint": str(trainer.store.last)}
-    told |= {"keys": step.keys, "samples": step.samples}
+    told = _told(trainer, error, step, losses)
     if not all(map(isfinite, losses)):
         trainer.log({"train/loss": next(loss for loss in losses if not isfinite(loss))})  # as it was
     if not counters.nonfinite_in_a_row and counters.step >= error.step:
@@ -83,12 +111,13 @@ def bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
     flat = [index for indices in step.samples for index in indices]
     name = getattr(trainer.train_loader, "name", "train")
     samples = f"; samples {', '.join(map(str, flat[:FEW]))}{', ...' * (len(flat) > FEW)} of data.{name}" if flat else ""
+    usual = "" if autopsy.kind == "data" else USUAL
     lines = [
         f"step {error.step}: {error.what}; first: {autopsy.first}",
         *autopsy.lines(),
         f"epoch {error.epoch + 1}, batch {error.batch}{samples}; the weights are those of step {error.step - 1}",
         *_kept(trainer, step, autopsy, told),
-        f"try {f'{autopsy.fix}; or ' if autopsy.fix else ''}{USUAL}",
+        f"try {'; or '.join(filter(None, [autopsy.fix, usual]))}",
     ]
     return TrainingError("\n  ".join(lines))
 

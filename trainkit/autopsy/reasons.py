@@ -62,8 +62,10 @@ def _of_forward(origin: Origin) -> tuple[str, str]:
         return "the mean of nothing", "leave out what is empty"
     if "nll_loss" in name:
         return "no target counts: all of them are ignore_index", "leave such batches out"
-    if output is not None and output.infinite and not output.nan:
+    if output is not None and (origin.too_large or (output.infinite and not output.nan)):
         return f"the result is too large for {output.dtype}", "smaller weights, a smaller optimizer.lr, normalisation"
+    if "norm" in name and output is not None and output.nan:
+        return "it divides by a deviation of 0, which nothing is added to", "an eps above 0"
     return "", ""
 
 

@@ -24,26 +24,45 @@ if TYPE_CHECKING:
     from trainkit.trainer import Trainer
 
 
+HELD = ("train/loss", "train/gradient_norm")
+"""What a replay is held against, of all that a run logs."""
+Logged = Mapping[int, Sequence[Mapping[str, Any]]]
+"""The records that a run logged, by step."""
+
+
 class Reached(BaseException):
     """The step was taken: the fit is left without any of what belongs to an end."""
 
 
-def replayed(trainer: Trainer, step: int, state: Mapping[str, Any] | None = None, *, debug: bool = False) -> Seen:
+def replayed(
+    trainer: Trainer,
+    step: int,
+    state: Mapping[str, Any] | None = None,
+    *,
+    debug: bool = False,
+    logged: Logged | None = None,
+    until: int | None = None,
+) -> Seen:
     """Train up to a step and return what it shows. Nothing is written, and no callback is called.
 
-    Validations on the way are left out unless the schedule or the freeze plan goes by them.
+    Validations on the way are left out unless the schedule or the freeze plan goes by them. The losses on the way are
+    held against what the run logged; where it logged none up to the step, the replay goes on to the next that it did.
 
     Args:
         trainer: As the run's was, freshly built; of no more use afterwards.
         step: Counted from 1.
         state: A checkpoint's, of a step before; None starts at the beginning.
         debug: Open ``pdb`` in the objective of that step.
+        logged: What the run logged, such as the lines of its ``metrics.jsonl``.
+        until: For a run that went back to checkpoints (``on_nonfinite=rollback``): the batches in all of one that it
+            kept after the step. Up to there the replay goes, saves to the trainer's own store and goes back likewise;
+            the step is the last one of that number. None: the first one is, and nothing is saved.
 
     Raises:
         TrainingError: If the run ends before the step.
     """
-    replay = _Replay(step, debug)
-    _silence(trainer, replay)
+    replay = _Replay(step, debug, logged or {}, until)
+    _silence(trainer, replay, saves=until is not None)
     if state is not None:
         trainer.load_state_dict(dict(state))
         if type(state.get("threads")) is int:  # sums split over another number of threads may differ in the last bit
@@ -86,15 +105,17 @@ def seen_in(step: Step, told: Mapping[str, Any], *, debug: bool = False) -> Seen
     return seen
 
 
-def _silence(trainer: Trainer, replay: _Replay) -> None:
-    """Let nobody watch but the replay, nothing be written, and nothing but steps end the run."""
+def _silence(trainer: Trainer, replay: _Replay, saves: bool) -> None:
+    """Let nobody watch but the replay, nothing be logged, and nothing but steps end the run."""
     trainer.callbacks = {"replay": replay}
     trainer.hooks = Hooks([replay])
     trainer.loggers.clear()
-    trainer.store, trainer.run_dir = NoStore(), None
-    trainer.ending._max_seconds = inf
+    trainer.run_dir = None
+    if not saves:
+        trainer.store = NoStore()
+    trainer.ending._max_seconds, trainer.guard.tells = inf, False
     by_metric = trainer.schedule.on_plateau or any(group.changes for group in trainer.freeze.groups)
-    if not by_metric:
+    if not by_metric and not saves:  # the best are saved
         trainer.val_loader = None
         settings = trainer.settings
         trainer._cadence = Cadence(settings.val_check_interval, trainer.train_batches, trainer.meter.window, 0)
@@ -103,8 +124,11 @@ def _silence(trainer: Trainer, replay: _Replay) -> None:
 class _Replay(Callback):
     """Waits for the step, and sees it."""
 
-    def __init__(self, step: int, debug: bool) -> None:
-        self.step, self.debug = step, debug
+    def __init__(self, step: int, debug: bool, logged: Logged, until: int | None) -> None:
+        self.step, self.debug, self.until = step, debug, until
+        self._logged = logged
+        self._agrees: list[int] = []
+        self._differs = ""
         self.seen: Seen | None = None
         self._attempts = 0
         self._waiting = False
@@ -117,8 +141,13 @@ class _Replay(Callback):
 
         def watched(window: Sequence[Any]) -> Output:
             if trainer.counters.step != self.step - 1:
-                return train_step(window)
-            return self._taken(trainer, train_step, window)
+                output = train_step(window)
+                self._hold(trainer)
+            else:
+                output = self._taken(trainer, train_step, window)
+            if self._is_over(trainer.counters.step, trainer.counters.total_batches + len(window)):
+                raise Reached
+            return output
 
         def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             if self._waiting and not self._gradients:  # of a train_step that calls no hooks
@@ -137,6 +166,32 @@ class _Replay(Callback):
         if self._waiting:
             named = trainer.model.named_parameters()
             self._gradients = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
+
+    def _hold(self, trainer: Trainer) -> None:
+        """Hold the step that was just taken against what the run logged of it."""
+        step = trainer.counters.step
+        records = [r for r in self._logged.get(step, ()) if r.get(HELD[0]) is not None]
+        if not records or not trainer.meter.pending:
+            return
+        state = trainer.meter.state_dict()
+        values = trainer.meter.read(trainer.counters.samples, step)
+        trainer.meter.load_state_dict(state)
+        for name in HELD:
+            known = [record[name] for record in records if record.get(name) is not None]
+            if known and values.get(name) not in known:
+                told = f"{name} at step {step} was {known[-1]!r} in the run and is {values.get(name)!r} here"
+                self._differs = self._differs or told
+                return
+        self._agrees.append(step)
+
+    def _is_over(self, step: int, batches: int) -> bool:
+        """Say whether the step was taken, and held against something if it can be."""
+        if self.seen is None or self.seen.failed or (self.until is not None and batches < self.until):
+            return False
+        self.seen.agrees = self._agrees
+        undone = self.until is not None and self._agrees  # a step that was taken twice may have been logged once
+        self.seen.differs = "" if undone else self._differs
+        return bool(self._agrees or self._differs) or not any(later > step for later in self._logged)
 
     def _taken(self, trainer: Trainer, train_step: Any, window: Sequence[Any]) -> Output:
         """Take the step, and leave the fit once it counts."""
@@ -161,8 +216,11 @@ class _Replay(Callback):
         clip = trainer.settings.gradient_clip_val
         seen.clip = f"{trainer.settings.gradient_clip_algorithm} {clip:g}" if clip is not None else ""
         self.seen = seen
-        if taken or seen.failed:
+        if seen.failed:
             raise Reached
+        if taken:
+            self._hold(trainer)
+            return output
         seen.failed = "this step was left out, by the loss scaler or trainer.on_nonfinite"
         return output
 

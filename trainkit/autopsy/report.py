@@ -13,6 +13,8 @@ from trainkit.autopsy.tracing import Origin, Place
 FEW = 16
 """Samples that a message lists."""
 MOST_INPUTS = 3
+HUGE = 1e6
+"""A size that no weight has that was trained with care."""
 
 
 @dataclass(slots=True)
@@ -40,9 +42,7 @@ class Autopsy:
         """Return what a person reads after ``first``."""
         lines = []
         if self.place.file:
-            lines.append(
-                f"at {_short(self.place.file)}:{self.place.line}, in {self.place.function}: {self.place.source}"
-            )
+            lines.append(f"{_at(self.place).strip()}, in {self.place.function}: {self.place.source}")
         if self.why or self.then:
             lines.append("; ".join(part for part in (f"why: {self.why}" if self.why else "", self.then) if part))
         if self.numbers:
@@ -88,9 +88,10 @@ def of_origin(origin: Origin, samples: list[int], weights: list[Numbers]) -> Aut
         weights: Of the module that it is in.
     """
     place, output = origin.place, origin.output
-    fits = output is not None and output.shape[:1] == [len(samples)]
+    of_batch = origin.kind not in ("weights", "buffers")
+    fits = of_batch and output is not None and output.shape[:1] == [len(samples)]
     bad = [samples[row] for row in origin.rows] if fits else []
-    in_sample = f", in sample {', '.join(map(str, bad[:FEW]))}" if bad else ""
+    in_sample = _in_samples(bad, len(samples)) if bad else ""
     if not in_sample and origin.rows and origin.kind == "data":
         in_sample = f", in row {origin.rows[0]} of the batch"
     what = "nan" if output is not None and output.nan else "inf"
@@ -99,12 +100,21 @@ def of_origin(origin: Origin, samples: list[int], weights: list[Numbers]) -> Aut
     if origin.turned is not None:
         turned = origin.turned
         then = f"{turned.name} made nan of it, {turned.phase}{_in(turned.place)}"
+    if origin.masks is not None:
+        mask = origin.masks
+        then = f"its infinities come from {mask.name}{_in(mask.place)}{_at(mask.place)}"
     if origin.kind in ("data", "weights", "buffers"):
         words = {"data": "the data", "weights": "the weights", "buffers": "the buffer"}[origin.kind]
         module = origin.name.rpartition(".")[0] if origin.kind != "data" else ""
         text = f"{words} {origin.name}{in_sample}"
-        return Autopsy(origin.kind, text, module=module, bad=bad, numbers=[output] if output else [], then=then)
+        fix = "to mend that sample or leave it out; trainer.on_nonfinite=skip leaves out its batch" if bad else ""
+        fix = (fix or "a look at where they come from") if origin.kind == "data" else ""
+        numbers = [output] if output else []
+        return Autopsy(origin.kind, text, fix=fix, module=module, bad=bad, numbers=numbers, then=then)
     why, fix = reason(origin)
+    largest = max((abs(end) for one in weights for end in (one.least, one.most) if end is not None), default=0.0)
+    if origin.too_large and largest > HUGE:
+        why += f"; its weights reach {largest:.3g}, so the steps before were too large"
     kind = "half" if origin.half else origin.phase
     if kind == "forward" and not place.module:
         kind = "objective"
@@ -113,6 +123,16 @@ def of_origin(origin: Origin, samples: list[int], weights: list[Numbers]) -> Aut
     meant = ", which the code asks for," if origin.deliberate else ""
     text = (said or f"{what} out of {operation}{meant}") + _in(place) + in_sample
     return Autopsy(kind, text, why, fix, place.module, operation, place, bad, numbers, weights, then)
+
+
+def _in_samples(bad: list[int], of: int) -> str:
+    if len(bad) == 1:
+        return f", in sample {bad[0]}"
+    return f", in {len(bad)} of {of} samples: {', '.join(map(str, bad[:FEW]))}" + ", ..." * (len(bad) > FEW)
+
+
+def _at(place: Place) -> str:
+    return f" at {_short(place.file)}:{place.line}" if place.file else ""
 
 
 def _in(place: Place) -> str:

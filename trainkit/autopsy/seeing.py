@@ -83,6 +83,10 @@ class Seen:
     failed: str = ""
     """What was not finite."""
     autopsy: Autopsy | None = None
+    agrees: list[int] = field(default_factory=list)
+    """Steps at which the replay has, bit for bit, what the run logged."""
+    differs: str = ""
+    """Where it has something else, and what."""
 
 
 class Watched:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,10 @@ class Step:
         for parameter, _ in gradients:
             parameter.grad = None
         try:
-            with kept_buffers(model), self.streams.kept(), torch.compiler.set_stance("force_eager"):
+            with ExitStack() as stack:
+                for context in (kept_buffers(model), self.streams.kept(), torch.compiler.set_stance("force_eager")):
+                    stack.enter_context(context)
+                stack.enter_context(torch.autograd.set_detect_anomaly(False))  # it would raise before a trace sees
                 model.train()
                 self.hold()
                 yield

@@ -26,6 +26,7 @@ MAKERS = {"masked_fill", "full", "full_like", "new_full", "fill", "where", "scal
 """Operations that put an infinity where the code asks for it, as for a mask."""
 UNSET = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 HALF = (torch.float16, torch.bfloat16)
+WIDER = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.float32: torch.float64}
 HERE = str(Path(__file__).parent)
 CHARACTERS = 120
 
@@ -67,7 +68,9 @@ class Origin:
     deliberate: bool = False
     """Whether it is an infinity that the code asks for, such as that of a mask."""
     half: str = ""
-    """The number format whose range was too small, if that is the cause."""
+    """The number format of 16 bits whose range was too small, if that is the cause."""
+    too_large: bool = False
+    """Whether twice as many bits would hold it."""
     inputs: list[Numbers] = field(default_factory=list)
     scalars: list[float] = field(default_factory=list)
     output: Numbers | None = None
@@ -175,6 +178,10 @@ class Trace(TorchDispatchMode):
         """
         if name in OVERWRITES:
             inputs = inputs[1:]
+        elif name in UNSET:
+            inputs = []
+        elif "batch_norm" in name and any(item is True for item in tree_flatten(arguments)[0]):
+            inputs = [pair for pair in inputs if not self._is_buffer(pair[0])]  # which it moves, and does not go by
         bad = [(now, was) for now, was in inputs if not is_finite(was)]
         meant = name.strip("_") in MAKERS and any(not isfinite(scalar) for scalar in _scalars(arguments))
         is_nan = bool(output.isnan().any()) if output.layout is torch.strided else True
@@ -194,6 +201,10 @@ class Trace(TorchDispatchMode):
             here.masks = origins[0] if origins else None
         self._origins[_key(output)] = found
 
+    def _is_buffer(self, tensor: Tensor) -> bool:
+        origin = self._origins.get(_key(tensor))
+        return origin is not None and origin.kind == "buffers"
+
     def _here(
         self,
         func: Any,
@@ -212,8 +223,9 @@ class Trace(TorchDispatchMode):
         origin.output, origin.rows = Numbers.of(output, "output"), bad_rows(output)
         if name in UNSET:
             origin.name = f"{name}, memory that nobody set"
-        if output.dtype in HALF and all(map(is_finite, values)) and _fits_more_bits(func, before):
-            origin.half = str(output.dtype).removeprefix("torch.")
+        if output.dtype in (*HALF, torch.float32) and all(map(is_finite, values)) and _fits_more_bits(func, before):
+            origin.too_large = True
+            origin.half = str(output.dtype).removeprefix("torch.") if output.dtype in HALF else ""
         if node is not None:
             origin.phase, origin.node = "backward", node.name()
             of, made = self._made.get(node._sequence_nr(), ("", Place()))
@@ -238,9 +250,15 @@ def _unknown(tensor: Tensor, here: Origin) -> Origin:
 
 
 def _fits_more_bits(func: Any, arguments: tuple[Any, Any]) -> bool:
-    """Say whether an operation gives finite numbers once its inputs are wider than 16 bits."""
-    args, kwargs = tree_map_only(Tensor, lambda t: t.float() if t.dtype in HALF else t.clone(), arguments)
-    kwargs = {key: torch.float32 if value in HALF else value for key, value in kwargs.items()}
+    """Say whether an operation gives finite numbers once its inputs have twice as many bits."""
+
+    def wider(tensor: Tensor) -> Tensor:
+        return tensor.to(WIDER[tensor.dtype]) if tensor.dtype in WIDER else tensor.clone()
+
+    args, kwargs = tree_map_only(Tensor, wider, arguments)
+    kwargs = {
+        key: WIDER.get(value, value) if isinstance(value, torch.dtype) else value for key, value in kwargs.items()
+    }
     try:
         return all(map(is_finite, _tensors(func(*args, **kwargs))))
     except (RuntimeError, TypeError):  # it knows no wider ones

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -137,6 +138,7 @@ class Profiler(Callback):
             middle = fmean if trainer.device.type == "cuda" else median  # another program may have come in between
             self._waiting = middle([waited for waited, _ in self._spent])
             self._step = self._waiting + middle([worked for _, worked in self._spent]) + behind
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it calls a machine without a GPU an error
             self._profile = profile(activities=self._activities(trainer))
             self._profile.__enter__()
         elif self._number == self.warmup + 2 * self.steps:

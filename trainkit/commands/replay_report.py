@@ -40,6 +40,8 @@ class Replay:
         seen = self.seen
         yield f"step {seen.step} of {self.source}: epoch {seen.epoch + 1}, batch {seen.batch}"
         yield f"rebuilt from {self.start or 'the start of the run'}"
+        if seen.agrees and not seen.differs:
+            yield f"held against the run: the same loss, bit for bit, at step {', '.join(map(str, seen.agrees[-3:]))}"
         yield from (f"note: {note}" for note in self.notes)
         if seen.attempt > 1:
             yield f"attempt {seen.attempt}: the ones before it were left out"

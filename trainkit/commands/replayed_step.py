@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from trainkit.autopsy import examined, read_bundle, replayed, seen_in
 from trainkit.autopsy.bundle import VALUES, folder_of
-from trainkit.checkpoint import read
+from trainkit.checkpoint import Store, read
 from trainkit.checkpoint.index import present_in
 from trainkit.checkpoint.manifest import CHECKPOINT, Manifest
 from trainkit.commands.replay_report import Replay
@@ -67,12 +69,56 @@ def of_run(run: str, step: int, line: Line, debug: bool = False) -> Replay:
     composed = _composed(folder, json.dumps({**values, **{name: {} for name in OBSERVERS if name in values}}), line)
     ready = prepared(composed.config, values)
     parts = build_parts(ready, load=origin.path is None)
-    trainer = build_trainer(parts)
-    seen = replayed(trainer, step, origin.state or None, debug=debug)
+    trainer, until, logged = build_trainer(parts), _until(folder, step), _logged(folder)
+    with TemporaryDirectory() as scratch:
+        if trainer.settings.on_nonfinite == "rollback" and until is not None:
+            trainer.store = _store(values, Path(scratch) / "checkpoints", origin.path)
+        else:
+            until = None
+        seen = replayed(trainer, step, origin.state or None, debug=debug, logged=logged, until=until)
     notes = _notes(origin, line, config)
-    if not seen.failed and (folder_of(folder, step) / VALUES).is_file():
+    if seen.differs:
+        notes.append(f"THIS IS NOT THE STEP AS IT WAS: {seen.differs}; the code, the data or the device is another")
+    if not seen.failed and _has_failed(folder, step, seen.batch):
         notes.append("in the run this step failed (see its autopsy): something that no checkpoint holds is behind it")
     return Replay(seen, str(folder), None if origin.path is None else str(origin.path), notes)
+
+
+def _logged(folder: Path) -> dict[int, list[dict[str, Any]]]:
+    """Return what the run logged at each step."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    with suppress(OSError, UnicodeDecodeError), open(folder / "metrics.jsonl", encoding="utf-8") as records:
+        for text in records:
+            with suppress(ValueError):
+                record = json.loads(text)
+                if isinstance(record, dict) and type(record.get("step")) is int and "train/loss" in record:
+                    found.setdefault(record["step"], []).append(record)
+    return found
+
+
+def _until(folder: Path, step: int) -> int | None:
+    """Return the batches in all of the first checkpoint after a step; None if there is none."""
+    for manifest in _line_of(folder):
+        with suppress(ConfigError, KeyError):
+            if manifest.step >= step:
+                return int(read(folder / "checkpoints" / manifest.name)["counters"]["total_batches"])
+    return None
+
+
+def _store(values: Mapping[str, Any], scratch: Path, start: Path | None) -> Store:
+    """Return a store elsewhere that goes on from a checkpoint as the run's own did: to it a run may go back."""
+    scratch.mkdir()
+    for file in [] if start is None else [start, start.with_suffix(".json")]:
+        shutil.copy2(file, scratch)
+    store: Store = build_part({**values["checkpoint"], "folder": str(scratch), "background": False}, "checkpoint")
+    return store
+
+
+def _has_failed(folder: Path, step: int, batch: int) -> bool:
+    """Say whether there is an autopsy of a step that began at this batch."""
+    with suppress(OSError, ValueError, AttributeError):
+        return bool(json.loads((folder_of(folder, step) / VALUES).read_text()).get("batch") == batch)
+    return False
 
 
 def of_bundle(path: str, line: Line, debug: bool = False) -> Replay:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from trainkit.commands.run_dir import quoted
@@ -171,8 +173,11 @@ def model_table(model: nn.Module, batch: object) -> str:
 
     inputs = batch[0] if isinstance(batch, tuple | list) else batch
     try:
-        columns = ("output_size", "num_params")
-        return str(torchinfo.summary(model, input_data=[inputs], verbose=0, col_names=columns, depth=3))
+        columns = ("output_size", "num_params", "mult_adds")
+        with torch.compiler.set_stance("force_eager"):  # else its hooks are compiled too
+            seen = torchinfo.summary(model, input_data=[inputs], verbose=0, col_names=columns, depth=3)
+        total = f"Total mult-adds: {seen.total_mult_adds:,} of a batch"  # torchinfo's own names no unit
+        return re.sub("^Total mult-adds.*$", total, str(seen), count=1, flags=re.MULTILINE)
     except Exception as error:  # noqa: BLE001 - it fails in many ways, and a picture must not cost a run
         log.info("torchinfo cannot summarise this model: %s", error)
         return str(model)

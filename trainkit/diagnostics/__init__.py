@@ -5,6 +5,7 @@ from typing import Any
 from trainkit.diagnostics.activations import Activations as Activations
 from trainkit.diagnostics.clipping import Clipping as Clipping
 from trainkit.diagnostics.gradients import Gradients as Gradients
+from trainkit.diagnostics.histograms import Histograms as Histograms
 from trainkit.diagnostics.learning import Learning as Learning
 from trainkit.diagnostics.symptoms import Symptom as Symptom
 from trainkit.diagnostics.throughput import Throughput as Throughput

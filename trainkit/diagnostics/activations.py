@@ -130,7 +130,7 @@ class Activations(Sampled):
 
     name = "activations"
 
-    def __init__(self, every: int = 100, layers: Sequence[str] = (), window: int = 500) -> None:
+    def __init__(self, every: int = 100, layers: Sequence[str] = (), window: int = 200) -> None:
         super().__init__(every, layers)
         if type(window) is not int or window < 1:
             raise ConfigError(f"diagnostics.activations.window={window}: must be a whole number, at least 1")

@@ -31,7 +31,8 @@ class Doctor(Callback):
     that an error ended gets one too, if there is something to say.
 
     Args:
-        every_n_epochs: Write one after so many epochs too; None: at the end only.
+        every_n_epochs: Write one after so many epochs too, where it says something else than the one before; None: at
+            the end only.
         sentences: The most sentences.
         console: Where to write; None takes the standard output.
     """
@@ -60,8 +61,10 @@ class Doctor(Callback):
             self._board.clear()
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Write a note in every n-th epoch."""
-        if self.every_n_epochs is not None and trainer.counters.epoch % self.every_n_epochs == 0:
+        """Write a note in every n-th epoch, if there is something to say that was not said already."""
+        if self.every_n_epochs is None or trainer.counters.epoch % self.every_n_epochs:
+            return
+        if _headlines(self.diagnose(trainer)) != _headlines(self.note):
             self._write(trainer, f"doctor's note after epoch {trainer.counters.epoch}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -87,3 +90,8 @@ class Doctor(Callback):
         for line in lines:
             (self._console or StandardOutput()).print(Text(line), soft_wrap=True)
         trainer.loggers.text("doctor", "\n".join(numbered) or NOTHING.capitalize(), trainer.counters)
+
+
+def _headlines(note: list[str]) -> list[str]:
+    """Return what a note says without its numbers, which change from epoch to epoch."""
+    return [sentence.partition(":")[0] for sentence in note]

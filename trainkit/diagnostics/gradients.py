@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from trainkit.diagnostics.diagnostic import Sampled, layer_of
 from trainkit.diagnostics.series import Series, ends
-from trainkit.diagnostics.symptoms import Symptom, other_rate
+from trainkit.diagnostics.symptoms import Symptom, offered, other_rate
 
 if TYPE_CHECKING:
     from trainkit.trainer import Trainer
@@ -109,7 +109,7 @@ class Gradients(Sampled):
         if len(flows) >= FEWEST:
             flow = sorted(ends(flows))
             if flow[0] < VANISHED:
-                found.append(self._vanishing(flow[0]))
+                found.append(self._vanishing(trainer, flow[0]))
             elif flow[1] > EXPLODED:
                 found.append(self._exploding(flow[1]))
         if len(norms) >= FEWEST and not any(symptom.rule == "gradients-exploding" for symptom in found):
@@ -120,13 +120,14 @@ class Gradients(Sampled):
                 found.append(Symptom("gradients-exploding", 80, "The gradient explodes", told, cure, NOT_ALONE))
         return found
 
-    def _vanishing(self, flow: float) -> Symptom:
+    def _vanishing(self, trainer: Trainer, flow: float) -> Symptom:
+        activation = offered(trainer, "model.activation=ReLU") or "ReLU or GELU in place of what saturates"
         return Symptom(
             "gradients-vanishing",
             75,
             "The gradient vanishes on its way to the stem",
             f"of the pull |gradient| * |weights| of the last layers the first ones get {flow:.1e}{self._examples()}",
-            "ReLU or GELU in place of what saturates (model.activation=ReLU), a norm between the layers, or residuals",
+            ", ".join(filter(None, [activation, "a norm between the layers, or residuals"])),
         )
 
     def _exploding(self, flow: float) -> Symptom:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainkit.diagnostics.diagnostic import Diagnostic, record
 from trainkit.diagnostics.series import Series, rising, smoothed
-from trainkit.diagnostics.symptoms import Symptom, other_rate
+from trainkit.diagnostics.symptoms import Symptom, offered, other_rate
 from trainkit.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ ROSE = 0.5
 """Share of what was learned that may be lost again."""
 FEWEST, FEWEST_PLATEAU = 10, 25
 """Points that a symptom takes."""
-EARLY = 0.2
-"""Share of the run after which nothing more may be learned, for a plateau."""
+EARLY = 0.4
+"""Share of the run after which nothing more is learned, for a plateau."""
 
 
 class Learning(Diagnostic):
@@ -141,11 +141,12 @@ class Learning(Diagnostic):
         )
         if first - best > LEARNED * abs(first):
             return None
-        if last < first and rising(values) < 1 - TREND:
-            return None  # slow, but steady
         told = (
             f"train/loss was {first:.4g} at the start and {last:.4g} in the last third of {self._train.steps[-1]} steps"
         )
+        if last < first and rising(values) < 1 - TREND:  # slow, but steady: as it may be where little is left to learn
+            cure = f"{other_rate(trainer, 10.0)} or more steps"
+            return Symptom("unlearned", 70, "Little is learned", told, cure, ("updates-small",))
         cure = f"{other_rate(trainer, 10.0)} or {other_rate(trainer, 0.1)}, and debug=overfit to see if it can learn"
         return Symptom("unlearned", 70, "Nothing is learned", told, cure)
 
@@ -154,11 +155,18 @@ class Learning(Diagnostic):
         values = self._train.values
         if len(values) < FEWEST_PLATEAU or not self._rates or self._rates[0] < 0.5 * self._rates[1]:
             return None
-        early = max(int(EARLY * len(values)), 3)
-        first, then, since = values[0], median(values[early - 3 : early]), values[early:]
-        last, step = median(since[-len(since) // 2 :]), self._train.steps[early]
-        still_falls = rising(since) < 0.45 or then - last > LEARNED * abs(then)
-        if still_falls or then < 0.1 * first or first - then < LEARNED * abs(first):
+        last = median(values[len(values) // 2 :])
+        level = last + LEARNED * abs(last)
+        early = next((i for i, value in enumerate(smoothed(values), 2) if value <= level), len(values) - 1)
+        first, then, since, step = (
+            values[0],
+            median(values[early - 2 : early + 1]),
+            values[early:],
+            self._train.steps[early],
+        )
+        if early > EARLY * len(values) or rising(since) < 0.45 or then - last > LEARNED * abs(then):
+            return None
+        if then < 0.1 * first or first - then < LEARNED * abs(first):
             return None
         if any(at > step and value < 0.98 * _best(self._validations, step) for at, value, _ in self._validations):
             return None
@@ -177,13 +185,18 @@ class Learning(Diagnostic):
         if len(after) <= WORSE_FOR or best <= 0:
             return None
         value, trained = median(v for _, v, _ in after[-WORSE_FOR:]), median(t for _, _, t in after[-WORSE_FOR:])
-        climbs = value > best * (1 + GENERALISATION_LOSS) and rising([v for _, v, _ in after]) >= TREND
-        if not climbs or trained > train * (1 - GENERALISATION_LOSS):
+        above = [v > best * (1 + GENERALISATION_LOSS) for _, v, _ in after[len(after) // 2 :]]
+        if sum(above) < TREND * len(above) or value <= best * (1 + GENERALISATION_LOSS):
+            return None
+        if trained > train * (1 - GENERALISATION_LOSS):
             return None
         if trainer.best.value is not None and trainer.best.step > after[-WORSE_FOR][0]:
             return None  # by the metric that counts it still gets better
         told = f"since step {step:.0f} val/loss rose from {best:.3g} to {value:.3g}, train/loss fell from {train:.3g} "
-        cure = "callbacks.early_stopping.patience=3, optimizer.weight_decay=0.1, model.dropout=0.2 or augmentation"
+        tried = offered(
+            trainer, "callbacks.early_stopping.patience=3", "optimizer.weight_decay=0.1", "model.dropout=0.2"
+        )
+        cure = f"{tried}, more data or augmentation" if tried else "more data or augmentation"
         return Symptom("overfitting", 55, "It learns by heart", f"{told}to {trained:.3g}", cure)
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor, log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainkit.trainer import Trainer
@@ -14,15 +15,18 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "non-finite": ("updates-large", "gradients-exploding"),
     "divergence": ("updates-large", "gradients-exploding"),
     "gradients-exploding": ("updates-large",),
-    "units-dead": ("updates-large",),
+    "weights-shrinking": ("updates-large",),
+    "units-dead": ("updates-large", "weights-shrinking"),
     "units-saturated": ("updates-large",),
-    "gradients-vanishing": ("units-dead", "units-saturated"),
+    "gradients-vanishing": ("weights-shrinking", "units-dead", "units-saturated"),
     "unlearned": (
-        *("updates-large", "updates-small", "gradients-vanishing", "units-dead", "units-saturated", "divergence"),
+        *("updates-large", "updates-small", "weights-shrinking", "gradients-vanishing"),
+        *("units-dead", "units-saturated", "divergence"),
     ),
     "plateau": (
         "updates-large",
         "updates-small",
+        "weights-shrinking",
         "gradients-vanishing",
         "units-dead",
         "units-saturated",
@@ -81,6 +85,30 @@ def _sentence(symptom: Symptom, effects: list[Symptom]) -> str:
 
 def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def offered(trainer: Trainer, *overrides: str) -> str:
+    """Return those overrides that the run's config has a key for, and does not say already, joined by commas.
+
+    Where there is no config, as for a trainer that was made in Python, all are returned.
+    """
+    config = config_of(trainer)
+    fit = [o for o in overrides if config is None or _is_another(config, *o.partition("=")[::2])]
+    return ", ".join(fit)
+
+
+def config_of(trainer: Trainer) -> dict[str, Any] | None:
+    """Return the config that the run was made from; None where there is none."""
+    text = trainer.store.about.get("config")
+    return json.loads(text) if isinstance(text, str) else None
+
+
+def _is_another(config: Mapping[str, Any], key: str, value: str) -> bool:
+    *groups, name = key.split(".")
+    node: Any = config
+    for group in groups:
+        node = node.get(group) if isinstance(node, Mapping) else None
+    return isinstance(node, Mapping) and name in node and str(node[name]) != value
 
 
 def other_rate(trainer: Trainer, factor: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from trainkit.errors import ConfigError, TrainingError
@@ -19,7 +19,8 @@ Axis = Literal["step", "epoch"]
 class Logger(Protocol):
     """Receives scalars, images and hyper-parameters. The five methods are all that the Trainer calls.
 
-    One that has a ``text(name, text, counters)`` gets tables in Markdown too.
+    One that has a ``text(name, text, counters)`` gets tables in Markdown too, one that has a ``histogram(name, low,
+    high, counts, counters)`` the histograms of ``diagnostics=full``.
     """
 
     def log(self, values: dict[str, float], counters: Counters, axis: Axis) -> None:
@@ -61,6 +62,11 @@ class Loggers(list[Logger]):
     def text(self, name: str, text: str, counters: Counters) -> None:
         """Send a text in Markdown to those that take such."""
         self._each("text", name, text, counters, among=[logger for logger in self if hasattr(logger, "text")])
+
+    def histogram(self, name: str, low: float, high: float, counts: Sequence[float], counters: Counters) -> None:
+        """Send a histogram to those that take such: how many values lie in each of some equal parts of a range."""
+        takers = [logger for logger in self if hasattr(logger, "histogram")]
+        self._each("histogram", name, low, high, counts, counters, among=takers)
 
     def hyperparameters(self, parameters: dict[str, Any], metrics: dict[str, float]) -> None:
         self._each("hyperparameters", parameters, metrics)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,17 @@ class TensorBoard:
         picture.save(png, "PNG")
         content = {"height": picture.height, "width": picture.width, "colorspace": 3}
         self._write([{"tag": name, "image": {**content, "encoded_image_string": png.getvalue()}}], counters.step)
+
+    def histogram(self, name: str, low: float, high: float, counts: Sequence[float], counters: Counters) -> None:
+        """Write how many values lie in each of some equal parts of a range, at the number of steps."""
+        from tensorboard.compat.proto.types_pb2 import DT_DOUBLE
+        from tensorboard.plugins.histogram.metadata import create_summary_metadata
+
+        width = (high - low) / len(counts)
+        flat = [n for i, count in enumerate(counts) for n in (low + i * width, low + (i + 1) * width, count)]
+        shape = {"dim": [{"size": len(counts)}, {"size": 3}]}
+        tensor = {"dtype": DT_DOUBLE, "tensor_shape": shape, "double_val": flat}
+        self._write([{"tag": name, "metadata": create_summary_metadata(name, ""), "tensor": tensor}], counters.step)
 
     def text(self, name: str, text: str, counters: Counters) -> None:
         """Write a text in Markdown, at the number of steps."""
