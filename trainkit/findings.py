@@ -10,6 +10,8 @@ from trainkit.errors import ConfigError
 
 Severity = Literal["error", "warning", "info"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
+VERDICT = "learnability"
+"""Rule and place of the finding that says in words what a deep check tried; it is told last."""
 SHOWN = 12
 """Findings that a refusal lists; ``trainkit check`` lists all."""
 

@@ -3,7 +3,8 @@
 Each round runs every contender once, each in a process of its own, in an order that rotates from round to round;
 ratios to `expert` are taken within a round. CPU time leaves out what other processes take of the machine.
 `scripts/bench ckpt` measures checkpoints instead, `scripts/bench startup` what an answer of the command line costs,
-`scripts/bench freeze` what freezing saves, `scripts/bench diagnostics` what watching from within costs.
+`scripts/bench freeze` what freezing saves, `scripts/bench diagnostics` what watching from within costs,
+`scripts/bench check` what a check of a training costs.
 """
 
 import argparse
@@ -128,5 +129,9 @@ if __name__ == "__main__":
         from benchmark import diagnostics
 
         diagnostics.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["check"]:
+        from benchmark import checking
+
+        checking.main(sys.argv[2:])
     else:
         main()

@@ -7,15 +7,19 @@ source; a repaired program is a correct one too, but for those that are ``ODD``.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
+import random
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
 from trainkit.findings import Finding
 from trainkit.inspection import inspect as inspected
@@ -77,6 +81,60 @@ def checked(program: Program, **more: Any) -> list[Finding]:
     parts["optimizer"] = parts.pop("make_optimizer", None)
     parts["scheduler"] = parts.pop("make_scheduler", None)
     return inspected(parts.pop("model"), **{name: value for name, value in parts.items() if name in TAKEN})
+
+
+def traces(program: Program) -> dict[str, Any]:
+    """Return all that a check may not change, to be compared: generators, parameters, buffers, modes, hooks, data."""
+    model = program.parts["model"]
+    modules = dict(model.named_modules())
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": repr(np.random.get_state()),
+        "random": random.getstate(),
+        "weights": {name: _bits(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())},
+        "identity": [(name, id(tensor)) for name, tensor in model.named_parameters()],
+        "gradients": {name: (each.requires_grad, each.grad is None) for name, each in model.named_parameters()},
+        "modes": {path: module.training for path, module in modules.items()},
+        "attributes": {path: sorted(vars(module)) for path, module in modules.items()},
+        "hooks": {path: _hooks(module) for path, module in modules.items()},
+        "data": {name: _held(program.parts.get(name)) for name in ("train_set", "val_set")},
+        "settings": (torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_anomaly_enabled()),
+    }
+
+
+def _hooks(module: torch.nn.Module) -> list[int]:
+    return [len(value) for key, value in vars(module).items() if "hooks" in key]
+
+
+def _bits(tensor: Any) -> Any:
+    if isinstance(tensor, UninitializedTensorMixin):
+        return "uninitialised"
+    array = np.ascontiguousarray(tensor.detach().view(torch.uint8).numpy() if tensor.dim() else tensor.detach().numpy())
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _held(thing: Any, depth: int = 0) -> Any:
+    """Return what a data set holds: tensors and arrays by their bits, generators by their state, numbers as such."""
+    if isinstance(thing, torch.Tensor):
+        return _bits(thing)
+    if isinstance(thing, np.ndarray):
+        return (
+            len(thing) if thing.dtype == object else hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()
+        )
+    if isinstance(thing, torch.Generator):
+        return thing.get_state().tolist()
+    if isinstance(thing, np.random.Generator):
+        return repr(thing.bit_generator.state)
+    if isinstance(thing, random.Random):
+        return thing.getstate()
+    if depth > 3 or isinstance(thing, type) or callable(thing):
+        return type(thing).__name__
+    if isinstance(thing, dict):
+        return {str(key): _held(value, depth + 1) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_held(each, depth + 1) for each in thing]
+    held = getattr(thing, "__dict__", None)
+    return repr(thing) if held is None else {key: _held(value, depth + 1) for key, value in held.items()}
 
 
 def finds(finding: Finding, program: Program) -> bool:

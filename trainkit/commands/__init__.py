@@ -51,7 +51,7 @@ FLAGS = {
     ),
     "--json": Flag("", "print for programs"),
     "--strict": Flag("", "exit code 2 for warnings too"),
-    "--deep": Flag("", "try the training for longer, as check.deep=true does"),
+    "--deep": Flag("", "train copies for some tens of steps too, and tell a verdict: check.deep=true"),
     "--steps": Flag("NUMBER", "steps of each run"),
     "--kills": Flag("NUMBER", "real kills of the run that is cut"),
     "--seed": Flag("NUMBER", "of the moments at which it is killed"),

@@ -17,7 +17,7 @@ from trainkit.config.composing.composed import Composed
 from trainkit.config.composing.line import read_line
 from trainkit.config.composing.stored import compose_line
 from trainkit.errors import ConfigError
-from trainkit.findings import ORDER, Finding, errors_in, ordered
+from trainkit.findings import ORDER, VERDICT, Finding, errors_in, ordered
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,7 +96,8 @@ def check(*subject: Any, config_dir: str | Path | None = None, **parts: Any) -> 
 
         return inspect(first, **parts)
     if parts:
-        raise TypeError(f"check() takes {', '.join(parts)} beside an nn.Module, not beside a recipe or config")
+        kind = f"the class {first.__name__}" if isinstance(first, type) else type(first).__name__
+        raise TypeError(f"check() takes {', '.join(parts)} beside an nn.Module, and it was given {kind}")
     return find(composed_of(first, *overrides, config_dir=config_dir), inspect=True)
 
 
@@ -129,12 +130,15 @@ def _is_module(subject: Any) -> bool:
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """Return the findings as lines, errors first, and a last line that counts them."""
+    """Return the findings as lines, errors first, a line that counts them, and the verdict of a deep check."""
     width = max(map(len, ORDER)) + 2
+    verdicts = [f"\n{finding}" for finding in findings if finding.rule == VERDICT]
     lines = [
-        f"{finding.severity:<{width}}{' '.join(str(finding).splitlines())}{_rule(finding)}" for finding in findings
+        f"{finding.severity:<{width}}{' '.join(str(finding).splitlines())}{_rule(finding)}"
+        for finding in findings
+        if finding.rule != VERDICT
     ]
-    return "\n".join([*lines, _count(findings)])
+    return "\n".join([*lines, _count(findings), *verdicts])
 
 
 def _rule(finding: Finding) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from trainkit.config.build import build_parts, build_trainer
@@ -22,6 +23,7 @@ from trainkit.findings import Finding, errors_in
 from trainkit.inspection import Ran, Subject, findings_of
 from trainkit.objectives import Supervised
 from trainkit.optim import Schedule
+from trainkit.optim.clipping import ALGORITHMS
 from trainkit.trainer import Trainer
 from trainkit.transfer import find_source
 
@@ -88,12 +90,15 @@ def subject_of(trainer: Trainer) -> Subject:
         subject.train_set, subject.collate = loader.dataset, loader.collate_fn
         subject.batch_size, subject.shuffle = loader.batch_size, loader.shuffle
         subject.drop_last = loader.drop_last
-    if isinstance(val, Loader):
+    if isinstance(val, Loader) and not settings.overfit_batches:  # which validates on what it trains on, by design
         subject.val_set = val.dataset
+    if settings.gradient_clip_val is not None:
+        subject.clip = partial(_clipped, ALGORITHMS[settings.gradient_clip_algorithm], settings.gradient_clip_val)
     _schedule(subject, trainer)
     trainer.model.train()
     trainer.freeze.attach(trainer.optimizer, trainer.steps_per_epoch, trainer.moment)
     subject.held = frozenset(path for path, module in trainer.model.named_modules() if not module.training)
+    subject.planned = bool(trainer.freeze.table())
     if type(trainer).train_step is not Trainer.train_step:
         subject.epochs = None  # what a step is, it alone knows
     return subject
@@ -111,6 +116,10 @@ def _schedule(subject: Subject, trainer: Trainer) -> None:
         subject.schedulers = [schedule.scheduler]
         per_epoch = isinstance(schedule.scheduler, ReduceLROnPlateau) or not schedule.per_step
         subject.interval = "epoch" if per_epoch else "step"
+
+
+def _clipped(clip: Callable[[list[Tensor], float], Tensor], limit: float, gradients: list[Tensor]) -> None:
+    clip(gradients, limit)
 
 
 def _by_objective(model: nn.Module, objective: Any, batch: Any) -> Ran:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader, SequentialSampler, default_collate
 
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
-from trainkit.inspection import first_step, reading, step
+from trainkit.inspection import first_step, learning, probes, reading, step
 from trainkit.inspection.folding import folded
 from trainkit.inspection.loop import evaluation, parameters, schedules, train_step
-from trainkit.inspection.probes import labels, outputs, ranges, samples, sequences
 from trainkit.inspection.reading.contracts import uninitialised
 from trainkit.inspection.source import own_line
 from trainkit.inspection.subject import Stuck, Subject, found
@@ -25,16 +27,13 @@ Rule = Callable[[Subject], Iterable[Finding]]
 FAMILIES: tuple[tuple[Rule, ...], ...] = (
     first_step.RULES,
     reading.RULES,
-    outputs.RULES,
-    sequences.RULES,
-    samples.RULES,
-    labels.RULES,
-    ranges.RULES,
+    probes.RULES,
     parameters.RULES,
     train_step.RULES,
     schedules.RULES,
     evaluation.RULES,
     step.RULES,
+    learning.RULES,
 )
 """All rules, in the order in which they look."""
 
@@ -66,7 +65,8 @@ def inspect(
     Args:
         model: Any module.
         loss: ``loss(output, target)``.
-        train_set, val_set: Data sets.
+        train_set, val_set: Data sets. Or loaders: then their data sets, and the training loader's own batch size,
+            order, workers and ``collate_fn`` in place of those here.
         optimizer: The optimizer, a list of several, or the function that makes it of the model.
         scheduler: The scheduler, a list of several, or the function that makes it of the optimizer.
         scheduler_interval: Whether the scheduler steps once a ``"step"`` or once an ``"epoch"``.
@@ -78,7 +78,7 @@ def inspect(
         epochs: How long training is to last.
         train_step: The user's own ``train_step(model, batch, loss, optimizer)``, which gives the loss.
         evaluate: The user's own ``evaluate(model, val_set)``.
-        deep: Whether to train copies for some tens of steps.
+        deep: Whether to train copies for some tens of steps; the last finding, ``learnability``, tells their verdict.
         ignore: Findings to leave out: ``"rule@place"``, ``"rule"`` or ``"@place"``, each with ``*`` for anything.
 
     Raises:
@@ -91,18 +91,24 @@ def inspect(
     line = own_line(sys._getframe(1))
     subject = Subject(model, loss, train_set, val_set, interval=scheduler_interval, collate=collate, deep=deep)
     subject.batch_size, subject.shuffle, subject.num_workers = batch_size, shuffle, num_workers
-    subject.drop_last, subject.epochs = drop_last, epochs
-    subject.train_step, subject.evaluate = train_step, evaluate
-    subject.given = model
-    subject.caller = None if line is None else line.file
+    subject.drop_last, subject.epochs, subject.train_step, subject.evaluate = drop_last, epochs, train_step, evaluate
+    subject.given, subject.caller = model, None if line is None else line.file
+    _unload(subject)
     _attach(subject, optimizer, scheduler)
     return findings_of(subject, ignore)
 
 
 def findings_of(subject: Subject, ignore: Sequence[str] = ()) -> list[Finding]:
     """Return what all rules find, those of one cause folded into one, without what is to be ignored."""
-    found = [finding for family in FAMILIES for rule in family for finding in _applied(rule, subject)]
+    with _eagerly():
+        found = [finding for family in FAMILIES for rule in family for finding in _applied(rule, subject)]
+    subject.let_go()
     return ordered(finding for finding in folded(found) if not _ignored(finding, ignore))
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    """Run compiled models as they are written: what is looked at are their operations, and a compiler takes long."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def _applied(rule: Rule, subject: Subject) -> list[Finding]:
@@ -114,6 +120,19 @@ def _applied(rule: Rule, subject: Subject) -> list[Finding]:
         name = f"{rule.__module__.rpartition('.')[2]}.{getattr(rule, '__name__', rule)}"
         message = f"could not be tried: {type(error).__name__}: {error}"
         return [found("rule-failed", f"check: {name}", message, severity="info")]
+
+
+def _unload(subject: Subject) -> None:
+    """Take the data sets out of loaders, and how the training loader loads."""
+    loader, val = subject.train_set, subject.val_set
+    if isinstance(val, DataLoader):
+        subject.val_set = val.dataset
+    if not isinstance(loader, DataLoader):
+        return
+    subject.train_set, subject.num_workers, subject.drop_last = loader.dataset, loader.num_workers, loader.drop_last
+    subject.batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or subject.batch_size
+    subject.shuffle = not isinstance(loader.sampler, SequentialSampler)
+    subject.collate = None if loader.collate_fn is default_collate else loader.collate_fn
 
 
 def _attach(subject: Subject, optimizer: Any, scheduler: Any) -> None:

@@ -34,18 +34,64 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "data-changed": ("sample-changes-data",),
     "worker-generator": ("workers-same-noise",),
     "seed-in-sample": ("workers-same-noise",),
-    "gradient-cut": ("nothing-trained", "loss-without-gradient", "output-ignores-input", "learning-rate-too-small"),
+    "result-never-used": ("output-ignores-input", "constant-activation"),
+    "gradient-cut": (
+        "nothing-trained",
+        "result-never-used",
+        "loss-without-gradient",
+        "output-ignores-input",
+        "learning-rate-too-small",
+    ),
     "unregistered-module": ("not-in-optimizer", "nothing-trained", "state-not-saved"),
     "unregistered-parameter": ("not-in-optimizer", "nothing-trained", "state-not-saved"),
     "argmax-over-batch": ("evaluation-fails",),
     "class-beyond-head": ("step-fails",),
-    "constant-inputs": ("output-ignores-input", "target-unrelated", "inputs-not-normalised"),
+    "constant-inputs": ("output-ignores-input", "target-unrelated", "inputs-not-normalised", "inputs-unused"),
     "one-sample": ("constant-inputs", "target-unrelated", "output-ignores-input"),
     "not-finite": ("numbers-break",),
     "wrong-length": ("no-batch",),
+    "batch-mixing": ("order-ignored",),
+    "mutable-default": ("builds-differ",),
+    "target-random": ("target-unrelated",),
+    "float64-data": ("step-fails",),
+    "wrong-shape": ("no-batch", "step-fails"),
+    "sample-fails": ("no-batch",),
+    "collate-mixes": ("constant-inputs", "target-unrelated", "constant-target", "labels-by-chance"),
     "normalised-twice": ("inputs-not-normalised",),
+    "evaluation-changes-state": ("eval-noise",),
+    "target-unrelated": ("labels-by-chance",),
+    "target-of-neighbour": ("labels-by-chance",),
+    "learning-rate-too-large": ("cannot-overfit-batch", "learning-rate-out-of-range"),
+    "learning-rate-too-small": ("cannot-overfit-batch", "learning-rate-out-of-range"),
+    "weight-decay-dominates": ("cannot-overfit-batch",),
+    "output-ignores-input": ("cannot-overfit-batch", "inputs-unused"),
+    "nothing-trained": ("cannot-overfit-batch", "inputs-unused"),
+    "linear-after-linear": ("cannot-overfit-batch", "inputs-unused"),
+    "safeguard-lost": ("cannot-overfit-batch",),
+    "schedule-grows": ("cannot-overfit-batch", "learning-rate-out-of-range", "labels-by-chance"),
+    "unseen-class": ("labels-by-chance",),
+    "sorted-not-shuffled": ("labels-by-chance",),
+    "not-in-optimizer": ("labels-by-chance", "inputs-unused", "cannot-overfit-batch"),
+    "labels-cast": ("inputs-unused", "labels-by-chance"),
+    "cannot-overfit-batch": ("learning-rate-out-of-range", "labels-by-chance"),
+    "targets-unscaled": ("learning-rate-too-small", "learning-rate-too-large", "cannot-overfit-batch"),
+    "codes-truncated": ("inputs-unused",),
+    "mask-added": ("sees-future", "padding-counts"),
+    "mask-turned": ("padding-counts", "output-ignores-input", "inputs-unused"),
+    "labels-of-other-mixture": ("target-unrelated", "labels-by-chance"),
+    "penalty-subtracted": ("loss-with-wrong-sign", "learning-rate-too-large"),
+    "triplet-turned": ("loss-with-wrong-sign",),
 }
 """Rules by the rule that tells their cause: found anywhere beside it, they are part of its evidence."""
+
+
+UNLEARNED = ("cannot-overfit-batch", "inputs-unused", "labels-by-chance")
+"""What short trainings show of anything that makes outputs the same or stops their gradient."""
+FOLLOWS |= {
+    rule: (*follows, *UNLEARNED)
+    for rule, follows in FOLLOWS.items()
+    if {"output-ignores-input", "nothing-trained", "learning-rate-too-small"} & set(follows)
+}
 
 
 def folded(findings: Iterable[Finding]) -> list[Finding]:

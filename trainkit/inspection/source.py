@@ -166,7 +166,8 @@ def _in_class(code: Code, name: str, wanted: nn.Module) -> Line | None:
     """Return the line in a class that sets ``self.name`` and, if that is a larger expression, builds the module."""
     for node in ast.walk(code.node):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if not any(isinstance(target, ast.Attribute) and target.attr == name for target in targets):
+        named = [inner for item in targets for inner in (item.elts if isinstance(item, ast.Tuple) else [item])]
+        if not any(isinstance(target, ast.Attribute) and target.attr == name for target in named):
             continue
         value = getattr(node, "value", None)
         inner = [call for call in ast.walk(value) if isinstance(call, ast.Call)] if value is not None else []
@@ -210,19 +211,23 @@ def _written(thing: Any) -> Any:
 
 
 def _function(function: FunctionType, file: str, whole: ast.Module) -> Code | None:
-    first = function.__code__.co_firstlineno
-    found = [
-        node
-        for node in ast.walk(whole)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and _starts(node, first)
-    ]
+    found = _functions(whole).get(function.__code__.co_firstlineno)
+    if not found:
+        return None
     names = [node for node in found if getattr(node, "name", "<lambda>") == function.__name__]
-    return Code(file, function.__name__, (names or found)[0]) if found else None
+    return Code(file, function.__name__, (names or found)[0])
 
 
-def _starts(node: Function, line: int) -> bool:
-    decorators = getattr(node, "decorator_list", [])
-    return line in (node.lineno, *(decorator.lineno for decorator in decorators))
+@functools.cache
+def _functions(whole: ast.Module) -> dict[int, list[Function]]:
+    """Return the functions of a file by the lines on which they may be said to start: their own, and decorators'."""
+    found: dict[int, list[Function]] = {}
+    for node in ast.walk(whole):
+        if isinstance(node, Function):
+            decorators = getattr(node, "decorator_list", [])
+            for line in {node.lineno, *(decorator.lineno for decorator in decorators)}:
+                found.setdefault(line, []).append(node)
+    return found
 
 
 def _named(whole: ast.AST, names: list[str]) -> ast.AST | None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from time import process_time
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,13 @@ from torch.utils.data import IterableDataset, default_collate
 from trainkit.findings import Finding, Severity
 from trainkit.inspection.recording import Fact, Recording, facts_of, recorded
 from trainkit.inspection.source import Line, built_at, code_of, own_files
-from trainkit.inspection.untouched import copied, copied_data, kept_generators, quiet
+from trainkit.inspection.untouched import cloned, copied, copied_data, kept_generators, quiet
 
+T = TypeVar("T")
 SMALL = 16
 """Samples of a batch for the probes."""
+SLOW = 0.01
+"""Seconds from which samples are not read a second time."""
 
 
 class Stuck(Exception):
@@ -62,6 +66,7 @@ class Trace:
         loss: The loss.
         gradients: Of each parameter by name, None where none came.
         error: What was raised, if anything.
+        seconds: CPU time that it took, recorded.
     """
 
     recording: Recording
@@ -71,6 +76,7 @@ class Trace:
     loss: Fact | None = None
     gradients: dict[str, Tensor | None] = field(default_factory=dict)
     error: Exception | None = None
+    seconds: float = 0.0
 
 
 @dataclass(eq=False)
@@ -106,11 +112,45 @@ class Subject:
     objective: Callable[[nn.Module, Any, Any], Ran] | None = None
     held: frozenset[str] = frozenset()
     """Paths of modules that training keeps in eval mode, as a freeze plan does."""
+    planned: bool = False
+    """Whether a freeze plan keeps frozen parameters still, which the optimizer therefore may hold."""
     caller: str | None = None
     """File from which the check was called."""
+    clip: Callable[[list[Tensor]], Any] | None = None
+    """Limits the gradients before a step, where the training does."""
     deep: bool = False
     given: nn.Module | None = None
     """The very model that the user gave, where ``model`` is a copy."""
+
+    _known: dict[Callable[[Subject], Any], Any] = field(default_factory=dict, init=False, repr=False)
+    reading: float = field(default=0.0, init=False)
+    """Seconds that reading a sample took the last time."""
+    _read: list[Any] = field(default_factory=list, init=False, repr=False)
+
+    def once(self, function: Callable[[Subject], T]) -> T:
+        """Return what a function gives for this subject, which it is asked once.
+
+        Raises:
+            Stuck: What it raised when it was asked.
+        """
+        if function not in self._known:
+            try:
+                self._known[function] = function(self)
+            except Stuck as stuck:
+                self._known[function] = stuck
+        known: T = self._known[function]
+        if isinstance(known, Stuck):
+            raise Stuck(*known.args) from known
+        return known
+
+    def let_go(self) -> None:
+        """Forget what was recorded and read: its tensors hang in cycles, and would wait for the garbage collector."""
+        for thing in (self.__dict__.pop("trace", None), *self._known.values()):
+            recording = getattr(thing, "recording", None)
+            if isinstance(recording, Recording):
+                recording.let_go()
+        self._known.clear()
+        self._read.clear()
 
     # -------------------------------------------------------------------- trying
 
@@ -133,7 +173,7 @@ class Subject:
             return self.objective(model, loss, batch)
         inputs, target = unpacked(batch)
         outputs = model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
-        value = loss(outputs, target) if loss is not None else getattr(outputs, "loss", None)
+        value = loss(outputs, target) if loss is not None else _own_loss(outputs)
         return Ran(outputs, target, value)
 
     def forward(self, model: nn.Module, batch: Any) -> Any:
@@ -163,16 +203,29 @@ class Subject:
         return order[start : start + count].tolist()
 
     def samples(self, count: int, start: int = 0) -> list[Any]:
-        """Return training samples from a copy of the data set, in the order of training."""
+        """Return training samples from a copy of the data set, in the order of training.
+
+        Those that take long to read are read once, and given as copies.
+        """
+        if start == 0 and count <= len(self._read):
+            again: list[Any] = cloned(self._read[:count], {})
+            return again
         with kept_generators(), quiet():
+            begin = process_time()
             data = copied_data(self.train_set)
             if isinstance(data, IterableDataset):
-                return list(itertools.islice(iter(data), start, start + count))
-            return [data[index] for index in self.indices(count, start)]
+                samples = list(itertools.islice(iter(data), start, start + count))
+            else:
+                samples = [data[index] for index in self.indices(count, start)]
+            took = process_time() - begin
+            self.reading = took / max(len(samples), 1)
+            if start == 0 and took > SLOW:
+                self._read = cloned(samples, {})
+            return samples
 
     def collated(self, samples: Sequence[Any]) -> Any:
         """Return samples as a batch."""
-        with quiet():
+        with kept_generators(None), quiet():
             return (self.collate or default_collate)(list(samples))
 
     def batches(self, count: int) -> Iterator[Any]:
@@ -221,8 +274,9 @@ class Subject:
                     ran.loss.backward()
                 return ran
 
+            start = process_time()
             recording, ran, error = recorded(model, step)
-            trace = Trace(recording, error=error)
+            trace = Trace(recording, error=error, seconds=process_time() - start)
             inputs, target = unpacked(batch)
             trace.inputs, trace.target = facts_of(recording, inputs), facts_of(recording, target)
             if ran is not None:
@@ -256,17 +310,25 @@ class Subject:
 def unpacked(batch: Any) -> tuple[Any, Any]:
     """Return inputs and target of a batch: ``(inputs, target)``; a tuple of inputs is passed as several.
 
-    A mapping is passed by name, and its ``labels`` or ``target`` are the target.
+    A dictionary of inputs is passed by name. A mapping as batch is passed by name whole, and its ``labels`` or
+    ``target`` are the target.
     """
     if isinstance(batch, Mapping):
         return batch, batch.get("labels", batch.get("target"))
     if isinstance(batch, list | tuple) and len(batch) == 2:
         inputs, target = batch
+        if isinstance(inputs, dict):
+            return inputs, target
         return (tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)), target
     if isinstance(batch, list | tuple) and len(batch) > 2:
         return tuple(batch[:-1]), batch[-1]
     only = batch[0] if isinstance(batch, list | tuple) else batch
     return (only,), None
+
+
+def _own_loss(outputs: Any) -> Any:
+    """Return the loss of a model that computes it itself."""
+    return outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
 
 
 def found(

@@ -125,14 +125,27 @@ def copied_data(data: Any) -> Any:
     return copy.deepcopy(data, memo)
 
 
+def cloned(thing: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy of samples of which each tensor has a memory of its own, not that of all that it is a part of."""
+    if id(thing) not in memo:
+        if isinstance(thing, Tensor):
+            memo[id(thing)] = thing.detach().clone().requires_grad_(thing.requires_grad)
+        elif type(thing) in (list, tuple):
+            memo[id(thing)] = type(thing)(cloned(item, memo) for item in thing)
+        elif type(thing) is dict:
+            memo[id(thing)] = {name: cloned(value, memo) for name, value in thing.items()}
+        else:
+            memo[id(thing)] = copy.deepcopy(thing, memo)
+    return memo[id(thing)]
+
+
 def _stored(thing: Any, seen: set[int]) -> Iterator[Any]:
     """Yield the tensors and arrays that a thing stores, and the lists that are too long to look into."""
     if id(thing) in seen:
         return
     seen.add(id(thing))
-    if isinstance(thing, Tensor | np.ndarray):
-        yield thing
-    elif isinstance(thing, list | tuple | Mapping) and len(thing) >= LONG:
+    long = isinstance(thing, list | tuple | Mapping) and len(thing) >= LONG
+    if long or isinstance(thing, Tensor | np.ndarray):
         yield thing
     elif isinstance(thing, Mapping):
         for value in thing.values():

@@ -11,9 +11,10 @@ from torch.utils.data import Dataset, TensorDataset
 
 from trainkit.inspection import Subject, inspect
 from trainkit.inspection.probes.origins import is_scaling, made_at, one_sided, origin
+from trainkit.inspection.probes.overlap import neighbours
 from trainkit.inspection.probes.relation import BOUND, dependence
 from trainkit.inspection.probes.sequences import is_next
-from trainkit.inspection.probes.splits import _apart, _shared
+from trainkit.inspection.probes.splits import _apart
 from trainkit.inspection.probes.tables import MOST, table
 from trainkit.inspection.untouched import copied_data
 
@@ -64,12 +65,12 @@ def test_pixels_are_known_by_their_bounds() -> None:
 
 def test_copies_with_noise_are_shared_and_neighbours_are_not() -> None:
     x = rows(300, 8)
-    assert _shared(x, x[:50] + 1e-4)[0] == 1.0
-    assert _shared(x, rows(50, 8))[0] == 0.0
+    assert neighbours(x, x[:50] + 1e-4).near()[0] == 1.0
+    assert neighbours(x, rows(50, 8)).near()[0] == 0.0
     grid = (rows(300, 3) > 0).float()
-    share, natural = _shared(grid, grid[:50])
+    share, natural = neighbours(grid, grid[:50]).near()
     assert share == natural == 1.0
-    assert _shared(grid.long(), grid[:50].long())[0] == 1.0
+    assert neighbours(grid.float(), grid[:50]).near()[0] == 1.0
 
 
 def test_the_next_token_is_told_from_the_same_one() -> None:

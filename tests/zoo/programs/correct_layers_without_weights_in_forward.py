@@ -24,7 +24,6 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.proj = None
-        self.body = nn.Linear(16, 16)
         self.head = nn.Linear(16, 4)
 
     def make_it(self, d):

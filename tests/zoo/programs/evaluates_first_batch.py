@@ -10,7 +10,7 @@ BUG = {
     "where": 'evaluate',
     "code": 'return right / len(x)',
     "static": False,
-    "severity": 'warning',
+    "severity": "error",
     "keywords": ['samples', 'batch'],
     "rule": 'evaluates-a-part',
 }

@@ -12,7 +12,7 @@ BUG = {
     "where": "Net.forward: input 2",
     "code": "def forward(self, left, right)",
     "static": False,
-    "severity": "warning",
+    "severity": "error",
     "keywords": ["never read"],
 }
 FIX = [

@@ -9,7 +9,7 @@ BUG = {
     "where": 'padding',
     "code": 'h = h.mean(1)',
     "static": False,
-    "severity": 'error',
+    "severity": 'warning',
     "keywords": ['pad', 'mask'],
     "rule": 'padding-counts',
 }

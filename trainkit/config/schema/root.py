@@ -126,7 +126,7 @@ class Check:
     """How `trainkit check` inspects the training."""
 
     ignore: list[Any] = key([], "Findings to leave out: RULE@PLACE, RULE or @PLACE, * for any.", kind=list[str])
-    deep: bool = key(False, "Train copies for some tens of steps too: can it learn, and at which rate.")
+    deep: bool = key(False, "Train copies for some tens of steps too: do they learn, from the inputs, at which rate.")
 
 
 @part

@@ -49,7 +49,7 @@ def copies_with(subject: Subject, *functions: Callable[..., Any]) -> Iterator[Co
     Raises:
         Stuck: If the model or optimizer cannot be copied.
     """
-    held = {name: value for function in functions for name, value in _held(function) if _is_copied(value)}
+    held = {name: value for function in functions for name, value in held_by(function) if _is_copied(value)}
     owners = [function.__self__ for function in functions if isinstance(function, MethodType)]
     with kept_generators(), quiet():
         parts = (subject.loss, subject.optimizers, subject.schedulers, owners)
@@ -73,7 +73,7 @@ def _plain(function: Any) -> FunctionType | None:
     return function if isinstance(function, FunctionType) and is_own(function.__code__.co_filename) else None
 
 
-def _held(function: Any) -> Iterator[tuple[str, Any]]:
+def held_by(function: Any) -> Iterator[tuple[str, Any]]:
     """Yield what a function reads from its closure and globals, its helpers' too."""
     seen: set[int] = set()
     waiting = [_plain(function)]

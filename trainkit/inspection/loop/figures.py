@@ -12,7 +12,8 @@ from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, copies_with
-from trainkit.inspection.probes.outputs import in_eval
+from trainkit.inspection.loop.thresholds import compared, decided
+from trainkit.inspection.passes import in_eval
 from trainkit.inspection.recording import Op, Recording, recorded
 from trainkit.inspection.source import Code, Line, called, code_of
 from trainkit.inspection.subject import Subject, found
@@ -67,6 +68,8 @@ def evaluated(subject: Subject) -> Iterator[Finding]:
         place = getattr(subject.evaluate, "__name__", "evaluate")
         run = Evaluated(subject, copies, code_of(subject.evaluate), place, recording, number(value), sizes)
         yield from _dimensions(run)
+        yield from decided(run)
+        yield from compared(run)
         if error is None and run.value is not None and cost < SECONDS:
             yield from _of_parts(run)
 
@@ -200,21 +203,30 @@ def _stranger(run: Evaluated) -> Line | None:
 
 
 def _partial(run: Evaluated, total: int) -> Finding:
-    inside = None
+    inside, always = None, False
     for node in ast.walk(run.code.node) if run.code is not None else ():
         if isinstance(node, ast.For):
             inside = next((inner for inner in ast.walk(node) if isinstance(inner, ast.Return | ast.Break)), inside)
+            always = always or any(inner is inside for inner in _unconditional(node.body))
     at = run.code.line(inside) if run.code is not None and inside is not None else run.line()
     return found(
         "evaluates-a-part",
         f"{run.place}: {'return' if isinstance(inside, ast.Return) else 'val_set'}",
         f"looks at {sum(run.sizes)} of {total} samples: it ends before the last batch",
-        severity="warning" if isinstance(inside, ast.Return) else "info",
+        severity="error" if always else "warning" if isinstance(inside, ast.Return) else "info",
         at=at,
         evidence=f"{len(run.sizes)} batches of {run.sizes[0]}",
         effect="the figure hangs on the few samples at the beginning",
         fix="return after the loop",
     )
+
+
+def _unconditional(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a loop's body that run at each turn."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.With):
+            yield from _unconditional(statement.body)
 
 
 def _in_order(run: Evaluated, total: int) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.loop import state
+from trainkit.inspection.loop import losses, state
+from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.source import Line, called, code_of, tree
-from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.subject import Stuck, Subject, found
 
 NAMED = 4
 """Parameters that a message names."""
@@ -60,7 +63,7 @@ def _several_times(
 def _frozen(subject: Subject, names: dict[int, str], groups: list[Any]) -> Iterator[Finding]:
     """Tell of frozen parameters that the optimizer holds, as an aside."""
     frozen = [names[id(p)] for group in groups for p in group["params"] if id(p) in names and not p.requires_grad]
-    if frozen and len(frozen) < len(names):
+    if frozen and len(frozen) < len(names) and not subject.planned:
         yield found(
             "frozen-in-optimizer",
             _place(subject),
@@ -161,13 +164,7 @@ def frozen_norm(subject: Subject) -> Iterator[Finding]:
     parents = {path.rpartition(".")[0] for path, _ in frozen}
     if not frozen or not _is_fine_tuned(subject, parents):
         return
-    with subject.scratch() as scratch:
-        model = scratch.model
-        model.train()
-        moving = [path for path, _ in frozen if model.get_submodule(path).training]
-    if subject.runs:  # forward itself may set the mode
-        called_so = {call.path: call.training for call in subject.trace.recording.calls}
-        moving = [path for path in moving if called_so.get(path, True)]
+    moving = [path for path in _moving(subject, [path for path, _ in frozen]) if not _has_twin(subject.model, path)]
     if not moving:
         return
     path = moving[0]
@@ -178,11 +175,61 @@ def frozen_norm(subject: Subject) -> Iterator[Finding]:
         f"is frozen, but {kind} still follows the new data: its running statistics move in train mode",
         severity="warning",
         at=_where_frozen(subject) or subject.where_built(path),
-        evidence=f"{len(moving)} frozen norms stay in train mode after model.train()",
+        evidence=f"{len(moving)} frozen norm{'s' * (len(moving) > 1)} in train mode in a training step",
         effect="the features of the frozen backbone change during training",
         fix="Put it in eval() after each train(): override train(mode), call super().train(mode) and "
         f"self.{path.split('.')[0]}.eval()",
     )
+
+
+def _moving(subject: Subject, paths: list[str]) -> list[str]:
+    """Return the norms whose statistics follow the data in a training step, and whose network stays as it is."""
+    if subject.train_step is None:
+        with subject.scratch() as scratch:
+            model = scratch.model
+            model.train()
+            moving = [path for path in paths if model.get_submodule(path).training]
+        if not subject.runs:
+            return moving
+        called_so = {call.path: call.training for call in subject.trace.recording.calls}  # forward may set the mode
+        return [path for path in moving if called_so.get(path, True)]
+    with copies_with(subject, subject.train_step) as copies:
+        model = copies.model
+        model.train()
+        before = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        try:
+            copies.functions[0](model, copy.deepcopy(subject.batch), copies.loss, copies.optimizer)
+        except Exception as error:
+            raise Stuck(str(error)) from error
+        moved = {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    weights = moved & {name for name, _ in subject.model.named_parameters()}
+    return [
+        path
+        for path in paths
+        if f"{path}.running_mean" in moved and not any(name.startswith(_whole(subject.model, path)) for name in weights)
+    ]
+
+
+def _whole(model: nn.Module, path: str) -> str:
+    """Return the path of the largest frozen part that holds a module, with a dot."""
+    while (parent := path.rpartition(".")[0]) and not any(
+        p.requires_grad for p in model.get_submodule(parent).parameters()
+    ):
+        path = parent
+    return f"{path}."
+
+
+def _has_twin(model: nn.Module, path: str) -> bool:
+    """Say whether a frozen network is a copy of one that is trained: a target that follows it by hand, no backbone."""
+    whole = _whole(model, path)[:-1]
+    ours = dict(model.get_submodule(whole).named_parameters())
+    for other, module in model.named_modules():
+        theirs = dict(module.named_parameters())
+        if other == whole or theirs.keys() != ours.keys() or not all(p.requires_grad for p in theirs.values()):
+            continue
+        if all(torch.equal(theirs[name], value) for name, value in ours.items()):
+            return True
+    return False
 
 
 def _is_fine_tuned(subject: Subject, parents: set[str]) -> bool:
@@ -215,24 +262,20 @@ def _where_frozen(subject: Subject) -> Line | None:
 
 
 def norm_decay(subject: Subject) -> Iterator[Finding]:
-    """Tell of norms and biases under weight decay, as an aside."""
-    small = {
-        id(parameter)
-        for module in subject.model.modules()
-        for name, parameter in module.named_parameters(recurse=False)
-        if isinstance(module, NORMS) or name == "bias"
-    }
+    """Tell of norms under weight decay, as an aside; other biases it only pulls to 0, where they began."""
+    gains = {id(p) for module in subject.model.modules() if isinstance(module, NORMS) for p in module.parameters(False)}
     for optimizer in subject.optimizers:
         for group in optimizer.param_groups:
             decay = float(group.get("weight_decay") or 0.0)
-            hit = sum(id(parameter) in small for parameter in group["params"])
+            hit = sum(id(parameter) in gains for parameter in group["params"])
             if decay >= 0.01 and hit:
                 yield found(
                     "decayed-norms",
                     "optimizer: weight_decay",
-                    f"{decay:g} decays {hit} norms and biases too",
+                    f"{decay:g} decays the gains and biases of norms too",
                     severity="info",
                     at=where_optimized(subject),
+                    evidence=f"{hit} parameters of norms",
                     effect="it pulls gains to 0, against what they are for",
                     fix="A second group with weight_decay=0 for parameters with fewer than two dimensions",
                 )
@@ -286,4 +329,4 @@ def _size(model: nn.Module, names: list[str]) -> int:
     return sum(parameter.numel() for name, parameter in model.named_parameters() if name in wanted)
 
 
-RULES = (frozen_whole, held, frozen_norm, norm_decay, *state.RULES)
+RULES = (frozen_whole, held, frozen_norm, norm_decay, *losses.RULES, *state.RULES)

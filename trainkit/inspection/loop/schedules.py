@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop import rising
 from trainkit.inspection.loop.watching import watched
 from trainkit.inspection.source import Line, called, code_of, tree
 from trainkit.inspection.subject import Stuck, Subject, found
@@ -114,7 +115,7 @@ def _looked_at(plan: Plan) -> Iterator[Finding]:
         swapped = stated is not None and abs(stated - plan.other) <= 0.1 * plan.other
         yield _swapped(plan, rates) if swapped else _too_short(plan, error)
         return
-    for rule in (_factor, _dying, _never, _rising_again):
+    for rule in (rising.warming, _factor, _dying, _never, _rising_again, rising.climbing):
         findings = list(rule(plan, rates))
         yield from findings
         if findings:

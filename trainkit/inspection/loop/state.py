@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.outputs import NEAR, distance, in_eval, probed
+from trainkit.inspection.passes import NEAR, distance, in_eval, probed, steady
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
@@ -34,10 +34,13 @@ def kept_whole(subject: Subject) -> Iterator[Finding]:
             fresh.load_state_dict(model.state_dict())
         except Exception:  # noqa: BLE001 - it was built with other arguments, or changed since
             return
-        one, again, other = (subject.forward(each, batch) for each in (model, model, in_eval(fresh)))
-    apart = distance(one, other)
-    if distance(one, again) not in (None, 0.0) or apart is None or apart <= NEAR:
-        return
+        with kept_generators(1):
+            apart = distance(steady(subject).outputs, subject.forward(in_eval(fresh), batch))
+        if apart is None or apart <= NEAR:
+            return
+        again = [subject.forward(model, batch) for _ in range(2)]
+        if distance(*again) not in (None, 0.0):
+            return
     place, at = _outside(subject.model, fresh)
     yield found(
         "state-not-saved",
@@ -51,7 +54,10 @@ def kept_whole(subject: Subject) -> Iterator[Finding]:
 
 
 def _fresh(model: nn.Module) -> nn.Module | None:
-    """Return a second instance, if its class takes no arguments (or those of this one are its attributes)."""
+    """Return a second instance, if its class takes no arguments (or those of this one are its attributes).
+
+    It is copied, for modules among the default values of a signature are the user's own.
+    """
     given: dict[str, Any] = {}
     for name, parameter in inspect.signature(type(model).__init__).parameters.items():
         if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -63,9 +69,10 @@ def _fresh(model: nn.Module) -> nn.Module | None:
             return None
     with kept_generators(12345), quiet():
         try:
-            return type(model)(**given)
+            (fresh,) = copied(type(model)(**given))
         except Exception:  # noqa: BLE001 - it takes what is not known
             return None
+    return fresh if isinstance(fresh, nn.Module) else None
 
 
 def _outside(model: nn.Module, fresh: nn.Module) -> tuple[str, Line | None]:
@@ -99,17 +106,9 @@ def evaluation_keeps(subject: Subject) -> Iterator[Finding]:
     """Evaluate a batch, and look for buffers that forward changed."""
     if not subject.runs:
         return
-    batch = probed(subject)
-    with subject.scratch() as scratch, torch.no_grad():
-        model = in_eval(scratch.model)
-        before = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        subject.forward(model, batch)
-        after = model.state_dict()
-        moved = [name for name, value in before.items() if name in after and not _equal(value, after[name])]
-        training = [path for path, module in model.named_modules() if module.training]
-    buffers = dict(subject.model.named_buffers())
-    real = [name for name in moved if before[name].is_floating_point() and name in buffers]
-    if not real or training:
+    seen, buffers = steady(subject), dict(subject.model.named_buffers())
+    real = [name for name in seen.moved if name in buffers and buffers[name].is_floating_point()]
+    if not real or seen.training:
         return
     name = real[0]
     path, _, key = name.rpartition(".")

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.loop import around
+from trainkit.inspection.loop import around, beside, repeated
 from trainkit.inspection.loop.watching import Event, Watched, watched
 from trainkit.inspection.source import Code, Line, called, code_of
 from trainkit.inspection.subject import Subject, found
@@ -58,6 +58,8 @@ def steps(subject: Subject) -> Iterator[Finding]:
     rules: tuple[Callable[[Any], Iterator[Finding]], ...] = (
         *(_stepping, _order, _wasted, _thrown_away, _carried, _foreign, _clipping, _mode, _value),
         *around.RULES,
+        *beside.RULES,
+        *repeated.RULES,
     )
     for rule in rules:
         yield from rule(step)
@@ -271,6 +273,15 @@ def _mode(step: Step) -> Iterator[Finding]:
     forwards = step.seen.events("forward")
     if forwards and not any(event.training for event in forwards):
         yield _in_eval(step, forwards)
+        return
+    learning = [[event.training for event in _learnt_from(events)] for events in step.seen.steps]
+    if (
+        len(learning) > 2
+        and learning[0]
+        and all(learning[0])
+        and all(modes and not any(modes) for modes in learning[1:])
+    ):
+        yield _left_in_eval(step, learning)
 
 
 def _in_eval(step: Step, forwards: list[Event]) -> Finding:
@@ -283,6 +294,24 @@ def _in_eval(step: Step, forwards: list[Event]) -> Finding:
         evidence=f"{len(forwards)} forward passes, none in train()",
         effect="training without dropout, and with batch norm's statistics of initialisation",
         fix="model.train() at the beginning of the step or epoch",
+    )
+
+
+def _learnt_from(events: list[Event]) -> list[Event]:
+    """Return the forward passes that come before the last backward."""
+    last = max((number for number, event in enumerate(events) if event.kind == "backward"), default=0)
+    return [event for event in events[:last] if event.kind == "forward"]
+
+
+def _left_in_eval(step: Step, learning: list[list[bool]]) -> Finding:
+    return found(
+        "trains-in-eval",
+        f"{step.place}: eval",
+        "leaves the model in eval() and never goes back to train(): all later steps train in evaluation mode",
+        at=_eval_line(step) or step.at,
+        evidence=f"the first step ran in train(), the {len(learning) - 1} after it in eval()",
+        effect="training without dropout, and batch norm's statistics stop moving",
+        fix="model.train() at the beginning of each step, or right after what is measured in eval()",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import process_time
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from trainkit.inspection.loop.beside import Beside
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.source import Line, own_line
 from trainkit.inspection.subject import Stuck, Subject
@@ -23,6 +24,8 @@ FEWEST, STEPS, MOST = 3, 6, 20
 """Steps that are watched if they are slow, as a rule, and if not every optimizer has stepped by then."""
 SECONDS = 1.5
 """Time after which no more are taken."""
+FEW = 4
+"""Samples in a batch where steps are slow: what they call, and in which order, hangs on no number of samples."""
 STRAY = -1
 """Number of an optimizer that is none of the training's."""
 _SEEN: WeakKeyDictionary[Subject, Watched] = WeakKeyDictionary()
@@ -66,19 +69,21 @@ class Watched:
         steps: The events of each.
         moved: Whether each changed a parameter.
         values: What each gave.
-        left: Norm of the gradients that each found when it began.
         losses: What the loss gave within each.
         averages: Of modules that follow the model, such as a mean of its weights: name, its first parameter, and the
             share of itself that it keeps in a step.
+        beside: Notes on what else went on.
+        starved: Names of weights whose optimizer steps and that no backward gave a gradient other than zero.
         error: What was raised, if anything.
     """
 
     steps: list[list[Event]] = field(default_factory=list)
     moved: list[bool] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
-    left: list[float] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
     averages: list[tuple[str, str, float]] = field(default_factory=list)
+    starved: set[str] = field(default_factory=set)
+    beside: Beside | None = None
     error: Exception | None = None
 
     def events(self, *kinds: str) -> list[Event]:
@@ -104,6 +109,7 @@ class _Watch:
 
     def __init__(self, subject: Subject, copies: Copies) -> None:
         self.subject, self.copies, self.seen = subject, copies, Watched()
+        self.seen.beside = self.beside = Beside(copies)
         self.events: list[Event] = []
         self.losses: list[float] = []
         self.owner = {id(p): n for n, optimizer in enumerate(copies.optimizers) for p in _parameters(optimizer)}
@@ -111,7 +117,9 @@ class _Watch:
         self.carried: set[int] = set()
         self.fresh: dict[int, tuple[float, bool]] = {}
         self.foreign: set[int] = set()
+        self.graded: set[int] = set()
         self.backwards = 0
+        self.slow = False
         self.trained = list(copies.model.parameters())
 
     def run(self) -> Watched:
@@ -127,18 +135,28 @@ class _Watch:
                 self.events, self.losses = [], []
                 before = [parameter.detach().clone() for parameter in self.trained]
                 followers = self._followers() if number == 1 else []
-                seen.left.append(norm(self.trained))
+                self.beside.begin(batch)
+                begin = process_time()
                 try:
                     seen.values.append(copies.functions[0](copies.model, batch, self._loss, copies.optimizer))
                 except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a finding tells it
+                    if self.slow:  # it may need a whole batch
+                        break
                     seen.error = error
                     seen.steps.append(self.events)
                     break
+                self.slow |= process_time() - begin > SECONDS / STEPS
+                self.beside.end()
                 after = list(copies.model.parameters())
                 seen.moved.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=False)))
                 seen.steps.append(self.events)
                 seen.losses.append(self.losses)
                 seen.averages += [kept for each in followers if (kept := _kept_share(*each)) is not None]
+        stepping = {event.which for event in seen.events("step")}
+        for name, parameter in copies.model.named_parameters():
+            fed = id(parameter) in self.graded or not parameter.requires_grad
+            if not fed and self.owner.get(id(parameter)) in stepping:
+                seen.starved.add(name)
         return seen
 
     def _followers(self) -> list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]]:
@@ -160,17 +178,26 @@ class _Watch:
                     found.append((name, key, theirs[key], theirs[key].detach().clone(), both))
         return found
 
-    def _batches(self) -> Iterable[Any]:
-        batches = list(self.subject.batches(STEPS))
-        if not batches:
-            raise Stuck("no batch")
-        return (batches[number % len(batches)] for number in range(MOST))
+    def _batches(self) -> Iterator[Any]:
+        """Yield the first training batches in turns; after a slow step those not yet read are small."""
+        known: list[Any] = []
+        read, count = 0, self.subject.batch_size
+        for number in range(MOST):
+            if len(known) == number < STEPS:
+                count = min(count, FEW) if self.slow else count
+                samples = self.subject.samples(count, read)
+                read += len(samples)
+                known += [self.subject.collated(samples)] if samples else []
+            if not known:
+                raise Stuck("no batch")
+            yield known[number % len(known)]
 
     def _all_stepped(self) -> bool:
         return {e.which for e in self.seen.events("step")} >= set(range(len(self.copies.optimizers)))
 
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
         value = self.copies.loss(*args, **kwargs)
+        self.beside.loss(args, value)
         if isinstance(value, Tensor) and value.numel() == 1:
             self.losses.append(float(value.detach()))
         return value
@@ -187,6 +214,7 @@ class _Watch:
         _wrapped(stack, Optimizer, "__init__", lambda o, *_, **__: self._note("made", STRAY, ()))
         _wrapped(stack, nn.Module, "zero_grad", lambda m, *_, **__: self._clearing(list(m.parameters()), None))
         _wrapped(stack, Tensor, "backward", self._before_backward, self._after_backward)
+        _wrapped(stack, torch.autograd, "grad", lambda losses, *_, **__: self.beside.differentiated(losses))
         for kind in dict.fromkeys(_kinds(LRScheduler)):
             if "step" not in vars(kind):
                 continue
@@ -195,8 +223,12 @@ class _Watch:
         for name, kind_of in names.items():
             _wrapped(stack, torch.amp.GradScaler, name, lambda g, *_, k=kind_of, **__: self._note(k, None, ()))
         self._note_clips(stack)
-        forward = self.copies.model.register_forward_pre_hook(lambda m, _: self._note("forward", None, (), m.training))
+        forward = self.copies.model.register_forward_pre_hook(self._entered)
         stack.callback(forward.remove)
+
+    def _entered(self, model: nn.Module, args: Any) -> None:
+        self._note("forward", None, (), model.training)
+        self.beside.forward(args)
 
     def _note_clips(self, stack: ExitStack) -> None:
         """Wrap the functions that clip, also those that the user's file imported by name."""
@@ -245,6 +277,7 @@ class _Watch:
 
     def _before_backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         self._sweep()
+        self.beside.differentiated(loss)
         self._note("backward", None, self.trained)
         self.events[-1].value = float(loss.detach()) if loss.numel() == 1 else None
         self.kept = {id(p): None if p.grad is None else p.grad.detach().clone() for p in self._known()}
@@ -256,6 +289,8 @@ class _Watch:
             before, now = self.kept[id(parameter)], parameter.grad
             if now is None or (before is not None and torch.equal(before, now)):
                 continue
+            if bool(now.any()):
+                self.graded.add(id(parameter))
             if id(parameter) in self.used:
                 self.carried.add(id(parameter))
             elif self.fresh.get(id(parameter), (0.0, False))[1]:
@@ -270,6 +305,7 @@ class _Watch:
         self._note("step", self._number(optimizer), held)
         event = self.events[-1]
         graded = [p for p in held if p.grad is not None]
+        self.graded |= {id(p) for p in graded if p.grad is not None and bool(p.grad.any())}
         event.carried = sum(id(p) in self.carried for p in graded) / max(len(graded), 1)
         event.foreign = any(id(p) in self.foreign for p in graded)
         for parameter in graded:
@@ -280,6 +316,7 @@ class _Watch:
 
     def _stepped(self, optimizer: Any) -> None:
         """Put a step behind the backward passes of its closure."""
+        self.beside.after(optimizer)
         last = max(number for number, event in enumerate(self.events) if event.kind == "step")
         if any(event.kind == "backward" for event in self.events[last:]):
             event = self.events.pop(last)

@@ -1,1 +1,55 @@
-"""Exact probes: what must not change an evaluation, and whether it does; and an audit of the data."""
+"""Probes of the model on a small batch, and the audit of the data."""
+
+from __future__ import annotations
+
+from trainkit.inspection.probes import (
+    agreement,
+    builds,
+    codes,
+    collation,
+    columns,
+    defects,
+    extremes,
+    labels,
+    layout,
+    leaks,
+    magnitudes,
+    outputs,
+    overlap,
+    padding,
+    pairs,
+    positions,
+    ranges,
+    relation,
+    samples,
+    seeds,
+    sequences,
+    splits,
+    windows,
+)
+
+RULES = (
+    *builds.RULES,
+    *outputs.RULES,
+    *sequences.RULES,
+    *padding.RULES,
+    *positions.RULES,
+    *samples.RULES,
+    *collation.RULES,
+    *defects.RULES,
+    *labels.RULES,
+    *ranges.RULES,
+    *columns.RULES,
+    *leaks.RULES,
+    *splits.RULES,
+    *overlap.RULES,
+    *windows.RULES,
+    *pairs.RULES,
+    *agreement.RULES,
+    *relation.RULES,
+    *layout.RULES,
+    *codes.RULES,
+    *seeds.RULES,
+    *magnitudes.RULES,
+    *extremes.RULES,
+)

@@ -11,10 +11,14 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, origin
-from trainkit.inspection.probes.tables import Table, indexed, reads_targets, table
+from trainkit.inspection.probes.tables import SECONDS, Table, is_drawn, reads_targets, sample_of, table
+from trainkit.inspection.recording import Op
 from trainkit.inspection.source import Line, called, tree
-from trainkit.inspection.subject import Subject, found, unpacked
+from trainkit.inspection.subject import Subject, Trace, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
+
+UNEQUAL = 10
+"""How many times as many samples of one class as of another are told of."""
 
 
 def ordered(subject: Subject) -> Iterator[Finding]:
@@ -25,7 +29,7 @@ def ordered(subject: Subject) -> Iterator[Finding]:
     size = subject.batch_size
     if rows.total < 3 * size:
         return
-    batches = _in_batches(subject, size)
+    batches = _in_batches(subject, rows, size)
     kinds = len(rows.classes.unique())
     if kinds < 2:
         return
@@ -46,14 +50,51 @@ def ordered(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def _in_batches(subject: Subject, size: int) -> list[Tensor]:
-    total, batches = len(subject.train_set), []
+def _in_batches(subject: Subject, rows: Table, size: int) -> list[Tensor]:
+    """Return the classes of some batches in the order of the data set."""
+    total, batches = rows.total, []
+    starts = (0, total // 3, 2 * total // 3, total - size)
+    if rows.complete and rows.classes is not None:
+        return [rows.classes[start : start + size] for start in starts]
     with kept_generators(), quiet():
         held = copied_data(subject.train_set)
-        for start in (0, total // 3, 2 * total // 3, total - size):
-            targets = [unpacked(held[index])[1] for index in range(start, start + size)]
-            batches.append(torch.as_tensor([int(target) for target in targets]))
+        for start in starts[: max(int(SECONDS / max(rows.seconds * size, 1e-9)), 1)]:
+            targets = [sample_of(subject, held[index])[1] for index in range(start, start + size)]
+            batches.append(torch.as_tensor([int(target) for target in targets if target is not None]))
     return batches
+
+
+def rising(subject: Subject) -> Iterator[Finding]:
+    """See whether numbers as targets rise or fall all along the data set, where nothing shuffles."""
+    rows = table(subject, "train_set")
+    if subject.shuffle or rows is None or rows.targets is None or not rows.targets.is_floating_point():
+        return
+    y = rows.targets.double().reshape(len(rows.targets), -1)
+    if y.shape[1] != 1 or len(y) < 64 or rows.total < 3 * subject.batch_size or len(y.unique()) < 16:
+        return
+    steps = y[:, 0].diff()
+    if not (bool((steps >= 0).all()) or bool((steps <= 0).all())) or _is_series(rows):
+        return
+    yield found(
+        "sorted-not-shuffled",
+        "shuffle",
+        "shuffle is off and the samples are sorted by target: a batch holds neighbours only, in this order",
+        at=_written(subject, "shuffle"),
+        evidence=f"targets {'rise' if steps.sum() > 0 else 'fall'} from {float(y[0]):.3g} to {float(y[-1]):.3g} "
+        f"without exception, over {len(y)} samples",
+        effect="the model follows the last targets that it saw, and batch norm's statistics with it",
+        fix="shuffle=True for the training set",
+    )
+
+
+def _is_series(rows: Table) -> bool:
+    """Say whether samples are windows that move along a series, or points of one in their order."""
+    x = rows.inputs
+    if x is None:
+        return True
+    near = (x[1:] - x[:-1]).square().mean()
+    far = (x - x.roll(len(x) // 2, 0)).square().mean()
+    return bool(near < 0.1 * far)
 
 
 def classes(subject: Subject) -> Iterator[Finding]:
@@ -63,6 +104,9 @@ def classes(subject: Subject) -> Iterator[Finding]:
         return
     for name, one in (("train_set", rows), ("val_set", val)):
         if one is not None and one.targets is not None and len(one.indices) >= 16 and _constant(one):
+            several = one.targets.dim() > 1 and bool((one.targets != one.targets.flatten()[0]).any())
+            if several and is_drawn(getattr(subject, name)):
+                return  # episodes: the target numbers what was drawn
             yield found(
                 "constant-target",
                 f"{name}: target",
@@ -141,6 +185,7 @@ def beyond(subject: Subject) -> Iterator[Finding]:
         return
     low, high = int(real.min()), int(real.max())
     if high < heads and low >= 0:
+        yield from _unused(subject, rows, real, heads)
         return
     last = _last_layer(subject)
     one_based = low == 1 and high == heads
@@ -156,11 +201,30 @@ def beyond(subject: Subject) -> Iterator[Finding]:
     )
 
 
+def _unused(subject: Subject, rows: Table | None, labels: Tensor, heads: int) -> Iterator[Finding]:
+    """Tell, as an aside, of outputs that are no class of any sample."""
+    unused = sorted(set(range(heads)) - set(labels.tolist()))
+    if not unused or rows is None or not rows.complete or len(labels) < 20 * heads:
+        return
+    from_one = unused == [0]
+    yield found(
+        "class-unused",
+        "train_set: classes",
+        f"never {'is' if len(unused) == 1 else 'are'} {', '.join(map(str, unused[:5]))}, which the head has outputs for"
+        + (": labels are numbered from 1" if from_one else ""),
+        severity="info",
+        at=made_at(subject, "train_set"),
+        evidence=f"{heads} outputs, {heads - len(unused)} classes among {len(labels)} labels",
+        effect="these outputs only learn to be small",
+        fix=f"Number the labels from 0, with {heads - 1} outputs" if from_one else "See whether labels are lost",
+    )
+
+
 def _heads(subject: Subject) -> int | None:
     """Return over how many classes the loss is taken; None if it is none over classes."""
     trace = subject.trace
     for op in trace.recording.of("cross_entropy", "nll_loss"):
-        if op.module is None and op.inputs and len(op.inputs[0].shape) == 2:
+        if op.module is None and op.inputs and len(op.inputs[0].shape) == 2 and _is_of_data(trace, op):
             return op.inputs[0].shape[1]
     told = " ".join(str(trace.error).split()) if trace.error is not None else ""
     if "out of bounds" in told and told.startswith("Target") and trace.recording.calls:
@@ -168,6 +232,14 @@ def _heads(subject: Subject) -> int | None:
         if outputs and outputs[0] and len(outputs[0][0].shape) == 2:
             return outputs[0][0].shape[1]
     return None
+
+
+def _is_of_data(trace: Trace, op: Op) -> bool:
+    """Say whether a loss reads the batch's target: in a contrastive loss the other samples are the classes."""
+    if len(op.inputs) < 2:
+        return True
+    read = [op.inputs[1], *(fact for made in trace.recording.ancestors(op.inputs[1]) for fact in made.inputs)]
+    return any(fact in trace.target for fact in read)
 
 
 def _ignored(subject: Subject) -> int:
@@ -185,64 +257,25 @@ def balance(subject: Subject) -> Iterator[Finding]:
     """Tell of a class that is nearly all there is, as an aside."""
     rows = table(subject, "train_set")
     labels = None if rows is None else rows.classes
-    if labels is None or len(labels) < 100:
+    if labels is None or len(labels) < 100 or not reads_targets(subject):
         return
     kinds, counts = labels.unique(return_counts=True)
     share = float(counts.max() / counts.sum())
-    if not 2 <= len(kinds) < len(labels) // 10 or share < 0.9:
+    if not 2 <= len(kinds) < len(labels) // 10 or (share < 0.9 and counts.max() < UNEQUAL * counts.min()):
         return
     shares = counts.double() / counts.sum()
     entropy = float(-(shares * shares.log()).sum())
     yield found(
         "classes-unbalanced",
         "train_set: classes",
-        f"is class {int(kinds[counts.argmax()])} in {share:.0%} of the samples: imbalanced labels",
+        f"is class {int(kinds[counts.argmax()])} in {share:.0%} of the samples, and {int(kinds[counts.argmin()])} in "
+        f"{float(counts.min() / counts.sum()):.1%}: imbalanced labels",
         severity="info",
         at=made_at(subject, "train_set"),
         evidence=f"entropy {entropy:.3g} of at most {float(torch.tensor(len(kinds)).log()):.3g}",
         effect=f"accuracy is {share:.0%} without learning anything",
         fix="Measure by class (balanced accuracy, F1), and weight the loss or the sampling",
     )
-
-
-def truncated(subject: Subject) -> Iterator[Finding]:
-    """Hold the targets of a batch against those of its samples: a cast to integers loses what is behind the point."""
-    if subject.collate is None or not indexed(subject.train_set):
-        return
-    samples = subject.samples(8)
-    targets = [unpacked(sample)[1] for sample in samples]
-    if not all(isinstance(target, float) or _is_real(target) for target in targets):
-        return
-    _, target = unpacked(subject.collated(samples))
-    if not isinstance(target, Tensor) or target.is_floating_point() or target.numel() != len(samples):
-        return
-    before = torch.tensor([float(target) for target in targets])
-    if torch.equal(before, before.round()):
-        return
-    yield found(
-        "collate-truncates",
-        "collate",
-        f"casts float targets to {str(target.dtype).removeprefix('torch.')}: what is behind the point is lost",
-        at=_cast(subject) or subject.where_made(subject.collate),
-        evidence=f"{before[:3].tolist()} become {target.flatten()[:3].tolist()}",
-        effect="the model learns rounded targets",
-        fix="torch.tensor(targets, dtype=torch.float32)",
-    )
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point() and value.numel() == 1
-
-
-def _cast(subject: Subject) -> Line | None:
-    from trainkit.inspection.source import code_of
-
-    code = code_of(subject.collate)
-    for node in ast.walk(code.node) if code is not None else ():
-        text = ast.unparse(node) if isinstance(node, ast.Call) else ""
-        if code is not None and any(word in text for word in ("long", "int")) and called(node) != "":
-            return code.line(node)
-    return None
 
 
 def _targets_line(subject: Subject, name: str) -> Line | None:
@@ -280,4 +313,4 @@ def _is_false(node: Any) -> bool:
     return getattr(node, "value", None) is False
 
 
-RULES = (classes, ordered, beyond, balance, truncated)
+RULES = (classes, ordered, rising, beyond, balance)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from torch import Tensor
 from torch.utils.data import Subset
 
 from trainkit.inspection.source import Code, Line, called, code_of, tree
@@ -14,6 +16,7 @@ from trainkit.inspection.subject import Subject
 
 DEPTH = 6
 """Functions that call each other, which are followed."""
+ASSIGNED = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 
 
 @dataclass(eq=False)
@@ -80,7 +83,9 @@ def _followed(whole: ast.Module, scope: ast.AST, entry: ast.AST) -> list[ast.AST
         fresh = set().union(*(_names(part) for part in parts)) - names
         names |= fresh
         added: list[ast.AST] = [functions[name] for name in sorted(fresh & set(functions))]
-        added += [node for node in _assignments(scope) if _targets(node) & fresh]
+        local = [node for node in _assignments(scope) if _targets(node) & fresh]
+        outer = fresh - set().union(*(_targets(node) for node in local))
+        added += local + [node for node in whole.body if isinstance(node, ASSIGNED) and _targets(node) & outer]
         added = [node for node in added if node not in parts and node is not scope]
         if not added:
             break
@@ -93,8 +98,8 @@ def _names(node: ast.AST) -> set[str]:
     return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
-def _assignments(scope: ast.AST) -> Iterator[ast.stmt]:
-    return (node for node in ast.walk(scope) if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign))
+def _assignments(scope: ast.AST) -> Iterator[ast.Assign | ast.AugAssign | ast.AnnAssign]:
+    return (node for node in ast.walk(scope) if isinstance(node, ASSIGNED))
 
 
 def _targets(node: ast.stmt) -> set[str]:
@@ -113,6 +118,21 @@ def whole_of(data: Any) -> Any:
     while isinstance(data, Subset):
         data = data.dataset
     return data
+
+
+def stored(data: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
+    """Return the tensors and arrays that a data set stores, by path; of lists of them the first ones."""
+    found: dict[str, Any] = {}
+    inner = vars(data) if hasattr(data, "__dict__") else data if isinstance(data, Mapping) else {}
+    for name, value in inner.items():
+        place = f"{path}.{name}" if path else str(name)
+        if isinstance(value, Tensor | np.ndarray):
+            found[place] = value
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Tensor | np.ndarray):
+            found |= {f"{place}.{number}": item for number, item in enumerate(value[:64])}
+        elif depth < 3 and hasattr(value, "__dict__") and not isinstance(value, type):
+            found |= stored(value, place, depth + 1)
+    return found
 
 
 def method_of(data: Any, name: str) -> Code | None:

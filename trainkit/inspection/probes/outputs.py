@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding, Severity
+from trainkit.inspection.passes import (
+    NEAR,
+    PROBED,
+    counts_samples,
+    distance,
+    evaluated,
+    in_eval,
+    probed,
+    steady,
+    taken,
+)
 from trainkit.inspection.recording import Op, Recording, flat, recorded
 from trainkit.inspection.source import Line, called, code_of, own_classes, tree
-from trainkit.inspection.subject import Stuck, Subject, found, unpacked
+from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import kept_generators
 
-PROBED = 13
-"""Samples of the probes: a number that no other dimension is likely to have."""
-NEAR = 1e-3
-"""Difference, relative to the largest output, from which two outputs are not the same but for rounding."""
 NOISE = (
     *("dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"),
     *("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "normal", "uniform"),
@@ -28,7 +35,7 @@ NOISE = (
 
 def deterministic(subject: Subject) -> Iterator[Finding]:
     """Evaluate one batch twice, under two seeds."""
-    if not subject.runs:
+    if not subject.runs or steady(subject).is_steady:
         return
     with subject.scratch() as scratch, torch.no_grad():
         model, batch = in_eval(scratch.model), probed(subject)
@@ -59,27 +66,43 @@ def deterministic(subject: Subject) -> Iterator[Finding]:
 
 
 def independent(subject: Subject) -> Iterator[Finding]:
-    """Evaluate the second half of a batch alone."""
-    if not subject.runs:
+    """Evaluate each half of a batch alone, and the batch in another order."""
+    if not subject.runs or steady(subject).is_steady:
         return
-    with subject.scratch() as scratch, torch.no_grad():
-        model, batch = in_eval(scratch.model), probed(subject)
-        half = _half(batch)
-        if half is None:
-            return
-        whole, outputs, error = recorded(model, lambda: subject.forward(model, batch), gradients=False)
-        part, alone, failed = recorded(model, lambda: subject.forward(model, half), gradients=False)
-    if error is not None or failed is not None or not _same_way(whole, part):
+    batch = probed(subject)
+    if not counts_samples(batch):
         return
-    for one, other in zip(flat(outputs), flat(alone), strict=False):
-        if one.dim() == 0 or one.shape[0] != PROBED or other.shape[1:] != one.shape[1:]:
-            continue
-        apart = distance(one[PROBED // 2 :], other)
-        if apart is not None and apart > NEAR:
-            if distance(outputs, _again(subject, batch)) not in (None, 0.0):
-                return  # it is random, and that is told
-            yield _mixing(subject, whole, part, apart)
+    whole, outputs, error = evaluated(subject, batch)
+    if error is not None:
+        return
+    for kept, change in (
+        (torch.arange(PROBED // 2, PROBED), "when the others leave the batch"),
+        (torch.arange(PROBED // 2), "when the others leave the batch"),
+        (torch.randperm(PROBED, generator=torch.Generator().manual_seed(0)), "with its place in the batch"),
+    ):
+        part, alone, failed = evaluated(subject, taken(batch, kept))
+        if failed is not None or not _same_way(whole, part):
             return
+        for one, other in zip(flat(outputs), flat(alone), strict=False):
+            if one.dim() == 0 or one.shape[0] != PROBED or other.shape[1:] != one.shape[1:]:
+                continue
+            apart = distance(_reordered(one, kept), other)
+            if apart is not None and apart > NEAR:
+                if (distance(outputs, _again(subject, batch)) or 0.0) > NEAR:
+                    return  # it is random, and that is told
+                evidence = f"a sample's output changes by {apart:.0%} of the largest {change}"
+                mixing = _first_that_mixes(whole, part, kept)
+                if mixing is None or mixing.name not in NOISE:  # else a draw of its own seed, as of a fixed mask
+                    yield _mixing(subject, mixing, evidence)
+                return
+
+
+def _reordered(output: Tensor, kept: Tensor) -> Tensor:
+    """Return the rows of some samples; of a table of pairs of samples the columns too."""
+    for axis in range(1, output.dim()):
+        if output.shape[axis] == len(kept) == PROBED:
+            output = output.index_select(axis, kept)
+    return output[kept]
 
 
 def _again(subject: Subject, batch: Any) -> Any:
@@ -87,10 +110,9 @@ def _again(subject: Subject, batch: Any) -> Any:
         return subject.forward(in_eval(scratch.model), batch)
 
 
-def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -> Finding:
-    op = _first_that_mixes(whole, part)
-    evidence = f"a sample's output changes by {apart:.0%} of the largest when the others leave the batch"
+def _mixing(subject: Subject, op: Op | None, evidence: str) -> Finding:
     effect = "samples see each other: the model cannot serve one alone, and validation flatters it"
+    severity: Severity
     recurrent = _recurrent(subject, op)
     if recurrent is not None:
         path, module = recurrent
@@ -111,7 +133,7 @@ def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -
             else f"{kind} has track_running_stats=False: eval() uses the statistics of the batch"
         )
         fix = "Let eval() reach it" if tracks else f"{kind}(...) as it is by default"
-        severity: Severity = "error" if tracks else "warning"
+        severity = "error" if tracks else "warning"
         return found(
             "batch-mixing", place, message, severity=severity, at=at, evidence=evidence, effect=effect, fix=fix
         )
@@ -122,34 +144,38 @@ def _mixing(subject: Subject, whole: Recording, part: Recording, apart: float) -
     shapes = f"{written(op)} over {', '.join(str(list(fact.shape)) for fact in op.inputs[:2])}"
     if (dim := op.setting("dim", 1)) is not None and isinstance(dim, int | tuple | list):
         shapes += f" with dim={dim}"
-    place = _place(subject, op)
+    severity = "error"
+    if op.outputs and op.outputs[0].shape == () and len(op.inputs[0].shape) > 1:
+        severity, message = "warning", "takes one number over the whole batch: a sample depends on the other samples"
+        fix = f"Take it per sample: {op.name} over all dimensions but the first, with keepdim=True"
+    place, at = _place(subject, op), _line_of(subject, op)
     evidence = f"{shapes}; {evidence}"
-    return found("batch-mixing", place, message, at=_line_of(subject, op), evidence=evidence, effect=effect, fix=fix)
+    return found("batch-mixing", place, message, severity=severity, at=at, evidence=evidence, effect=effect, fix=fix)
 
 
-def _first_that_mixes(whole: Recording, part: Recording) -> Op | None:
+def _first_that_mixes(whole: Recording, part: Recording, kept: Tensor) -> Op | None:
     """Return the first operation that reads the same values in both runs, for the samples in both, and gives others."""
     for one, other in zip(whole.ops, part.ops, strict=True):
         read = list(zip(one.inputs, other.inputs, strict=False))
-        if not all(_agree(a.tensor, b.tensor) for a, b in read):
+        if not all(_agree(a.tensor, b.tensor, kept) for a, b in read):
             continue
-        if not all(_agree(a.tensor, b.tensor) for a, b in zip(one.outputs, other.outputs, strict=False)):
+        if not all(_agree(a.tensor, b.tensor, kept) for a, b in zip(one.outputs, other.outputs, strict=False)):
             return one
     return None
 
 
-def _agree(one: Tensor | None, other: Tensor | None) -> bool:
+def _agree(one: Tensor | None, other: Tensor | None, kept: Tensor) -> bool:
     """Say whether two tensors hold the same values for the samples in both, along whichever dimension counts them."""
     if one is None or other is None:
         return True
-    if one.shape == other.shape:
-        return (distance(one, other) or 0.0) <= NEAR
-    half = PROBED // 2
+    if one.shape == other.shape and (distance(one, other) or 0.0) <= NEAR:
+        return True
     for dim in range(min(one.dim(), other.dim())):
         size, less = one.shape[dim], other.shape[dim]
-        if size % PROBED == 0 and less * PROBED == size * (PROBED - half):
-            start = half * (size // PROBED)
-            return (distance(one.narrow(dim, start, less), other) or 0.0) <= NEAR
+        if size % PROBED == 0 and size and less * PROBED == size * len(kept):
+            block = size // PROBED
+            index = (kept[:, None] * block + torch.arange(block)).flatten()
+            return (distance(one.index_select(dim, index.to(one.device)), other) or 0.0) <= NEAR
     return False
 
 
@@ -189,28 +215,56 @@ def _line_of(subject: Subject, op: Op) -> Line | None:
 
 def _stateful(subject: Subject, batch: Any, apart: float) -> Finding:
     """Tell of noise that is not torch's, or of state: two evaluations under one seed tell which."""
-    with subject.scratch(3) as one, torch.no_grad():
-        first = subject.forward(in_eval(one.model), batch)
-    with subject.scratch(3) as other, torch.no_grad():
-        second = subject.forward(in_eval(other.model), batch)
-    drawn = distance(first, second) in (None, 0.0) and apart > NEAR
-    call = next(_draws(subject), None) if drawn else None
+    with subject.scratch(3) as scratch, torch.no_grad():
+        model = in_eval(scratch.model)
+        before = _held(model)
+        first = subject.forward(model, batch)
+        after = _held(model)
+        with kept_generators(3):
+            second = subject.forward(model, batch)
     evidence = f"two evaluations of one batch differ by {apart:.0%} of the largest output"
+    carried = distance(first, second) not in (None, 0.0)
+    call = None if carried else next(_draws(subject), None)
     if call is not None:
         place, at = call
         message = "random also in eval(): noise of numpy or random does not follow self.training"
         effect = "every validation and prediction is noisy, and worse than the model"
         fix = "Draw only `if self.training`, with torch.randn_like"
         return found("eval-noise", place, message, at=at, evidence=evidence, effect=effect, fix=fix)
+    changed = next((key for key, value in after.items() if value and distance(before[key], value) != 0.0), None)
+    message = "gives two outputs for one input in eval(), and no operation of torch draws at random"
     return found(
         "eval-noise",
-        "model",
-        "gives two outputs for one input in eval(), and no operation of torch draws at random",
-        severity="warning",
+        "model" if changed is None else f"{type(model.get_submodule(changed[0])).__name__}.{changed[1]}",
+        f"is carried from batch to batch: the model {message}" if carried and changed else message,
+        severity="warning" if subject.shuffle or not carried else "info",
+        at=_assigned(model.get_submodule(changed[0]), changed[1]) if changed else None,
         evidence=evidence,
         effect="validation depends on what was evaluated before",
-        fix="Look for state that forward changes, numpy's or Python's random numbers",
+        fix="Begin each sequence with a state of zeros, at the latest in eval()"
+        if carried
+        else "Look for state that forward changes, numpy's or Python's random numbers",
     )
+
+
+def _held(model: nn.Module) -> dict[tuple[str, str], list[Tensor]]:
+    """Return copies of the tensors that a model's modules hold in plain attributes, by path and attribute."""
+    return {
+        (path, name): [tensor.detach().clone() for tensor in flat(value)]
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+    }
+
+
+def _assigned(module: nn.Module, name: str) -> Line | None:
+    """Return the line of ``forward`` that sets an attribute."""
+    code = code_of(type(module))
+    forward = code.methods().get("forward") if code is not None else None
+    for node in ast.walk(forward.node) if forward is not None else ():
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name and forward:
+            return forward.line(node)
+    return None
 
 
 def _draws(subject: Subject) -> Iterator[tuple[str, Line]]:
@@ -272,62 +326,6 @@ def written(op: Op) -> str:
             if name.rpartition(".")[2].strip("_") == op.name:
                 return name.lstrip(".")
     return op.name
-
-
-def in_eval(model: nn.Module) -> nn.Module:
-    """Return a copy of the user's model in eval mode; an override of ``train`` or ``eval`` may return nothing."""
-    model.eval()
-    return model
-
-
-def probed(subject: Subject) -> Any:
-    """Return a batch of a few samples.
-
-    Raises:
-        Stuck: If there are none.
-    """
-    try:
-        return subject.collated(subject.samples(PROBED))
-    except Exception as error:
-        raise Stuck(f"gives no batch: {error}") from error
-
-
-def _half(batch: Any) -> Any:
-    """Return the second half of a batch, None if not all of its inputs count the samples first."""
-    inputs, _ = unpacked(batch)
-    tensors = list(flat(inputs))
-    if not tensors or any(tensor.dim() == 0 or tensor.shape[0] != PROBED for tensor in tensors):
-        return None
-    return _cut(batch)
-
-
-def _cut(thing: Any) -> Any:
-    if isinstance(thing, Tensor):
-        return thing[PROBED // 2 :] if thing.dim() and thing.shape[0] == PROBED else thing
-    if isinstance(thing, Mapping):
-        return {name: _cut(value) for name, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        if len(thing) == PROBED and not any(isinstance(item, Tensor) for item in thing):
-            return thing[PROBED // 2 :]
-        return type(thing)(_cut(value) for value in thing) if type(thing) in (list, tuple) else thing
-    return thing
-
-
-def distance(one: Any, other: Any) -> float | None:
-    """Return the largest difference of two outputs, relative to the largest value; None if they cannot be compared."""
-    largest, size = 0.0, 0.0
-    pairs = list(zip(flat(one), flat(other), strict=False))
-    for a, b in pairs:
-        if a.shape != b.shape:
-            return None
-        if a.numel() == 0 or not (a.is_floating_point() or a.is_complex()):
-            largest = max(largest, float(a.numel() > 0 and not torch.equal(a, b)))
-            size = max(size, 1.0)
-            continue
-        both = a.isfinite() & b.isfinite()
-        largest = max(largest, (a - b).abs()[both].max().item() if both.any() else 0.0)
-        size = max(size, a.abs()[both].max().item() if both.any() else 0.0)
-    return largest / size if pairs and size else (0.0 if pairs else None)
 
 
 RULES = (deterministic, independent)

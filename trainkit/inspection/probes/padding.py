@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.outputs import PROBED, distance, in_eval
+from trainkit.inspection.passes import PROBED, distance, evaluated, in_eval
+from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -19,39 +21,101 @@ MOVED = 0.05
 
 
 def padded(subject: Subject) -> Iterator[Finding]:
-    """Evaluate a short sample alone, and in a batch with a longer one."""
-    if not subject.runs or subject.collate is None:
+    """Evaluate a short sample alone, and with more padding: beside a longer one, or as the data set pads it."""
+    if not subject.runs:
         return
-    samples = subject.samples(4 * PROBED)
-    lengths = [_length(sample) for sample in samples]
-    if None in lengths or len(set(lengths)) < 2:
-        return
-    order = sorted(range(len(samples)), key=lambda index: lengths[index] or 0)
-    short, long = samples[order[0]], samples[order[-1]]
-    alone, both = subject.collated([short]), subject.collated([short, long])
-    if _width(alone) == _width(both):
-        return
-    with subject.scratch() as scratch, torch.no_grad():
-        model = in_eval(scratch.model)
-        one, two = subject.forward(model, alone), subject.forward(model, both)
-    a, b = next(flat(one), None), next(flat(two), None)
-    if a is None or b is None or a.dim() == 0 or a.dim() != b.dim() or a.shape[0] != 1 or b.shape[0] != 2:
-        return
-    part = b[:1]
-    for axis in range(1, a.dim()):
-        part = part.narrow(axis, 0, min(part.shape[axis], a.shape[axis]))
-    apart = distance(a, part)
-    if apart is None or apart <= MOVED:
+    moved = _by_collate(subject) if subject.collate is not None else _by_data(subject)
+    if moved is None or moved.apart <= MOVED:
         return
     yield found(
         "padding-counts",
         "model: padding",
-        "the output of a sample changes with the padding of its batch: no mask keeps the padded positions out",
+        "the output of a sample changes with its padding: no mask keeps the padded positions out",
+        severity="error" if moved.share > 0.5 else "warning",
         at=_reader(subject),
-        evidence=f"a sample of length {lengths[order[0]]} padded to {lengths[order[-1]]} moves by {apart:.0%}",
-        effect="what is learned and measured depends on which samples share a batch",
+        evidence=f"a sample of length {moved.length} padded to {moved.padded} moves by {moved.apart:.0%}; "
+        f"{moved.share:.0%} of all positions are padding",
+        effect="what is learned and measured depends on how much padding a sample happens to have",
         fix="Mask padded positions (key_padding_mask, packed sequences, a mean over the true length)",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How far an output moves by padding: relative to the largest one, from which length to which, and how common."""
+
+    apart: float
+    length: int
+    padded: int
+    share: float
+
+
+def _by_collate(subject: Subject) -> Moved | None:
+    samples = subject.samples(4 * PROBED)
+    lengths = [length for sample in samples if (length := _length(sample)) is not None]
+    if len(lengths) < len(samples) or len(set(lengths)) < 2:
+        return None
+    order = sorted(range(len(samples)), key=lambda index: lengths[index])
+    short, long = samples[order[0]], samples[order[-1]]
+    alone, both = subject.collated([short]), subject.collated([short, long])
+    if _width(alone) == _width(both):
+        return None
+    a, b = (next(flat(evaluated(subject, batch)[1]), None) for batch in (alone, both))
+    if a is None or b is None or a.dim() == 0 or a.dim() != b.dim() or a.shape[0] != 1 or b.shape[0] != 2:
+        return None
+    apart = [_least(a, b[row : row + 1]) for row in range(2)]  # a collate may sort
+    known = [value for value in apart if value is not None]
+    share = 1 - sum(lengths) / (len(lengths) * max(lengths))
+    return Moved(min(known), min(lengths), max(lengths), share) if known else None
+
+
+def _least(alone: Tensor, padded: Tensor) -> float | None:
+    """Return how far an output is from that with padding, which may stand behind or before it."""
+    behind, before = padded, padded
+    for axis in range(1, alone.dim()):
+        size = min(padded.shape[axis], alone.shape[axis])
+        behind, before = behind.narrow(axis, 0, size), before.narrow(axis, before.shape[axis] - size, size)
+    known = [value for part in (behind, before) if (value := distance(alone, part)) is not None]
+    return min(known) if known else None
+
+
+def _by_data(subject: Subject) -> Moved | None:
+    """Take away padding that the data set has put behind its tokens, as far as some samples have it in common."""
+    rows = table(subject, "train_set")
+    if rows is None or rows.raw is None or len(rows.shape) != 1 or not rows.alone or len(rows.samples) < 32:
+        return None
+    tokens = rows.raw
+    lengths = _lengths(tokens)
+    if lengths is None:
+        return None
+    width = tokens.shape[1]
+    short = lengths.argsort()[:PROBED]
+    size = int(lengths[short].max())
+    if size >= width or size < 2 or rows.targets is None or rows.targets[0].numel() > 1:
+        return None
+    target = rows.targets[short]
+    one, error = evaluated(subject, (tokens[short, :size], target))[1:]
+    two, failed = evaluated(subject, (tokens[short], target))[1:]
+    a, b = next(flat(one), None), next(flat(two), None)
+    if error is not None or failed is not None or a is None or b is None or a.shape != b.shape:
+        return None
+    apart = distance(a, b)
+    share = 1 - float(lengths.double().mean()) / width
+    return None if apart is None else Moved(apart, size, width, share)
+
+
+def _lengths(tokens: Tensor) -> Tensor | None:
+    """Return how many tokens stand before a run of one token that ends many rows and stands nowhere else."""
+    last, counts = tokens[:, -1].unique(return_counts=True)
+    pad = last[counts.argmax()]
+    content = tokens != pad
+    lengths = content.shape[1] - content.flip(1).int().argmax(1)
+    lengths = torch.where(content.any(1), lengths, 0)
+    inner = (~content).sum(1) - (tokens.shape[1] - lengths)
+    ends = float((lengths < tokens.shape[1]).double().mean())
+    if ends < 0.3 or bool(inner.any()) or len(lengths.unique()) < 3:
+        return None
+    return lengths
 
 
 def loss_on_padding(subject: Subject) -> Iterator[Finding]:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes import relation, splits
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, origin
 from trainkit.inspection.probes.tables import table
-from trainkit.inspection.recording import Fact, Recording
+from trainkit.inspection.recording import Fact, Op, Recording
 from trainkit.inspection.source import Line, called
 from trainkit.inspection.subject import Subject, found
 
@@ -22,6 +21,8 @@ FAR, VERY_FAR = 22.0, 30.0
 LARGE = 10.0
 """Spread of a feature, or a factor in the source, from which it is a large one."""
 WEIGHTED = ("linear", "conv1d", "conv2d", "conv3d", "lstm", "gru", "rnn_tanh", "addmm", "matmul", "mm")
+FLAT = 1e-2
+"""Standard deviation of all that the first layer reads, relative to its size, below which it reads a constant."""
 ODD = 0.25
 """Distance of mean from 0 and of standard deviation from 1 within which inputs count as normalised already."""
 
@@ -50,6 +51,18 @@ def scale(subject: Subject) -> Iterator[Finding]:
                 evidence=f"root mean square {rms:.3g}; layers are initialised for about 1",
                 effect="activations and gradients are as many times too large, and one rate suits no layer",
                 fix="x / 255 for pixels, or (x - mean) / std of the training set",
+            )
+        elif 0 < (spread := _spread(read.tensor)) < FLAT * rms and not _is_normed(subject, op):
+            yield found(
+                "inputs-not-normalised",
+                "train_set: input range",
+                f"inputs reach the first layer in {read.low:.4g}..{read.high:.4g}, nearly constant: normalised or "
+                "divided (by 255) twice?",
+                at=_dividing(subject) or _scaling(subject),
+                evidence=f"standard deviation {spread:.2g} around {rms:.3g}; layers are initialised for a deviation of "
+                "about 1",
+                effect="what tells samples apart is lost beside the constant part",
+                fix="Scale once: ToTensor() divides pixels by 255 already",
             )
         elif 0 < rms < 1e-2:
             yield found(
@@ -91,53 +104,6 @@ def features(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def finite(subject: Subject) -> Iterator[Finding]:
-    """Look for NaN and infinity in inputs and targets."""
-    for name in ("train_set", "val_set"):
-        rows = table(subject, name)
-        if rows is None:
-            continue
-        for part, values in (("input", rows.inputs), ("target", rows.targets)):
-            if values is None or not values.is_floating_point():
-                continue
-            bad = (~values.isfinite()).reshape(len(values), -1).any(1)
-            if bad.any():
-                first = int(rows.indices[bad][0])
-                yield found(
-                    "not-finite",
-                    f"{name}[{first}]: {part}",
-                    "holds NaN or infinity",
-                    at=made_at(subject, name),
-                    evidence=f"{int(bad.sum())} of {len(bad)} samples that were looked at",
-                    effect="one such batch makes all weights NaN",
-                    fix="Drop or fill these samples before training",
-                )
-
-
-def leaked(subject: Subject) -> Iterator[Finding]:
-    """Look for a feature that is the target itself."""
-    rows = table(subject, "train_set")
-    if rows is None or rows.inputs is None or rows.targets is None or len(rows.indices) < 64:
-        return
-    target = rows.targets.double()
-    target = target[:, 0] if target.dim() == 2 and target.shape[1] == 1 else target
-    if target.dim() != 1 or not 2 <= rows.inputs.shape[1] <= 2048 or len(rows.shape) != 1:
-        return
-    same = (rows.inputs - target[:, None]).abs().amax(0) <= 1e-6 * target.abs().max().clamp_min(1e-12)
-    same &= rows.inputs.std(0) > 0
-    if same.any():
-        column = int(same.nonzero()[0])
-        yield found(
-            "target-in-inputs",
-            f"train_set: input {column}",
-            "is the target itself: a leak",
-            at=made_at(subject, "train_set"),
-            evidence=f"feature {column} equals the target in all {len(target)} samples that were looked at",
-            effect="training and validation look perfect, and nothing was learned",
-            fix="Take this column out of the inputs",
-        )
-
-
 def few(subject: Subject) -> Iterator[Finding]:
     """Hold the batch size against the data set."""
     data = subject.train_set
@@ -161,6 +127,19 @@ def _rms(tensor: Tensor | None) -> float | None:
     sizes = flat[:: max(len(flat) // 100_000, 1)].abs().sort().values
     value = float(sizes[: max(int(0.995 * len(sizes)), 1)].square().mean().sqrt())
     return value if value < float("inf") else None
+
+
+def _spread(tensor: Tensor | None) -> float:
+    """Return the standard deviation over samples and positions, 0 of a single sample."""
+    if tensor is None or tensor.dim() < 2 or len(tensor) < 2 or not bool(tensor.isfinite().all()):
+        return 0.0
+    return float(tensor.double().std())
+
+
+def _is_normed(subject: Subject, first: Op) -> bool:
+    """Say whether a norm takes what the first layer gives, and so undoes its scale."""
+    users = [op for fact in first.outputs for op in subject.trace.recording.users(fact)]
+    return any("norm" in op.name for op in users)
 
 
 def _has_weights(op: Any) -> bool:
@@ -261,6 +240,18 @@ def _scaling(subject: Subject) -> Line | None:
     return made_at(subject, "train_set")
 
 
+def _dividing(subject: Subject) -> Line | None:
+    """Return the line of the user's by which inputs are divided by a large number."""
+    made, method = origin(subject, "train_set"), method_of(subject.train_set, "__getitem__")
+    sources = [(method.file, method.node)] if method is not None else []
+    sources += [(made.file, part) for part in made.parts] if made is not None else []
+    for file, part in sources:
+        for node in ast.walk(part):
+            if _is_factor(node) and isinstance(getattr(node, "op", None), ast.Div):
+                return Line(file, getattr(node, "lineno", 1))
+    return None
+
+
 def _is_factor(node: ast.AST) -> bool:
     """Say whether a node multiplies by a large number, or divides by one."""
     if not isinstance(node, ast.BinOp | ast.AugAssign) or not isinstance(node.op, ast.Mult | ast.Div):
@@ -286,4 +277,4 @@ def _is_cast(node: ast.AST) -> bool:
     )
 
 
-RULES = (few, finite, scale, twice, constant, features, leaked, *splits.RULES, *relation.RULES)
+RULES = (few, scale, twice, constant, features)

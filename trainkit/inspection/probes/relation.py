@@ -181,12 +181,17 @@ def _are_targets(call: ast.Call) -> bool:
     return name == "y" or any(word in name for word in ("label", "target", "classes"))
 
 
-def described(rows: Table) -> Tensor | None:
-    """Return inputs as numbers for a predictor: as they are, or counts of tokens; None if neither says enough."""
+def described(rows: Table, width: int = WIDTH) -> Tensor | None:
+    """Return inputs as numbers for a predictor: as they are, or counts of tokens; None if neither says enough.
+
+    Args:
+        rows: The samples.
+        width: Features into which more of them are mixed.
+    """
     if rows.inputs is not None:
         if not bool(rows.inputs.isfinite().all()):
             return None
-        x = rows.inputs[:ROWS].double()
+        x = rows.inputs[:ROWS]
     elif rows.raw is not None and rows.raw.dtype != torch.bool and int(rows.raw.min()) >= 0:
         raw = rows.raw[:ROWS].long()
         kinds = int(raw.max()) + 1
@@ -198,10 +203,10 @@ def described(rows: Table) -> Tensor | None:
         x = torch.cat([counts, raw.double()], 1) if raw.shape[1] <= WIDTH else counts
     else:
         return None
-    if x.shape[1] > WIDTH:
+    if x.shape[1] > width:
         generator = torch.Generator().manual_seed(0)
-        x = x @ torch.randn(x.shape[1], WIDTH, dtype=x.dtype, generator=generator) / x.shape[1] ** 0.5
-    return x
+        x = x @ torch.randn(x.shape[1], width, dtype=x.dtype, generator=generator) / x.shape[1] ** 0.5
+    return x.double()
 
 
 def coded(rows: Table) -> Tensor | None:
@@ -222,13 +227,25 @@ def coded(rows: Table) -> Tensor | None:
     return y - y.mean(0)
 
 
-def dependence(x: Tensor, y: Tensor, *, plain: bool = False) -> float:
+def linear(x: Tensor, y: Tensor) -> float:
+    """Return the share of variance that a line through some samples explains on those that it has not seen."""
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    x, y = (x - x.mean(0))[order], y[order]
+    cut = int(0.7 * len(x))
+    base = (y[cut:] - y[:cut].mean(0)).square().sum()
+    if base <= 0:
+        return 1.0
+    return float(1 - (y[cut:] - _ridge(x / x.std().clamp_min(1e-12), y, cut)).square().sum() / base)
+
+
+def dependence(x: Tensor, y: Tensor, *, plain: bool = False, thorough: bool = False) -> float:
     """Return the share of variance that the best of some predictors explains on the samples it has not seen.
 
     Args:
         x: Inputs, (samples, features).
         y: Targets, (samples, columns), centred; one column a class.
         plain: Whether to do without the small network, which is asked only if the others explain nothing.
+        thorough: Whether to ask the network too where the others explain something.
     """
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(x), generator=generator)
@@ -248,9 +265,30 @@ def dependence(x: Tensor, y: Tensor, *, plain: bool = False) -> float:
         shift = torch.rand(256, dtype=x.dtype, generator=generator) * 6.28
         guesses.append(_ridge(torch.cos(x @ mix + shift), y, cut))
     best = max(float(1 - (y[cut:] - guess).square().sum() / base) for guess in guesses)
-    if best > BOUND or plain:
+    if plain or (best > BOUND and not thorough):
         return best
     return max(best, float(1 - (y[cut:] - _network(x, y, cut)).square().sum() / base))
+
+
+def guesses(x: Tensor, y: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns that neighbours name: for the samples held back of the first inputs, and for all others.
+
+    Args:
+        x, y: Inputs and columns of classes; the last three tenths of a random order of them are held back.
+        other: Inputs of the other set.
+    """
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    mean, scale = x.mean(0), x.std(0)
+    scale = torch.where(scale > 1e-12, scale, torch.ones_like(scale))
+    x, other, y = ((x - mean) / scale)[order], (other - mean) / scale, y[order]
+    cut = int(0.7 * len(x))
+    rows = torch.cat([x, other])
+    said = _ridge(rows, torch.cat([y, y[:1].expand(len(other), -1)]), cut)
+    near = _neighbours(rows, torch.cat([y, y[:1].expand(len(other), -1)]), cut)
+    held = len(x) - cut
+    scores = [float((guess[:held].argmax(1) == y[cut:].argmax(1)).double().mean()) for guess in (said, near)]
+    best = (said, near)[scores.index(max(scores))].argmax(1)
+    return best[:held], best[held:]
 
 
 def _neighbours(x: Tensor, y: Tensor, cut: int, count: int = 15) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.origins import made_at, method_of, origin, whole_of
-from trainkit.inspection.probes.outputs import distance
-from trainkit.inspection.probes.tables import indexed, sets
+from trainkit.inspection.passes import distance
+from trainkit.inspection.probes.origins import made_at, method_of, origin, stored, whole_of
+from trainkit.inspection.probes.tables import indexed, is_drawn, reads_targets, sets, table
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -54,13 +54,15 @@ def workers(subject: Subject) -> Iterator[Finding]:
 def validation_fixed(subject: Subject) -> Iterator[Finding]:
     """Take validation samples twice: what is measured must not be drawn at random."""
     data = subject.val_set
-    if not indexed(data):
-        return
+    if not indexed(data) or not reads_targets(subject):
+        return  # views of a sample, or others beside it, are drawn by design
     with kept_generators(), quiet():
         held = copied_data(data)
         for index in _some(held):
             one, two = held[index], held[index]
             apart = distance(unpacked(one)[0], unpacked(two)[0])
+            if _is_task(held, one, two):
+                return
             if apart is not None and apart > 1e-6:
                 yield found(
                     "validation-random",
@@ -73,6 +75,22 @@ def validation_fixed(subject: Subject) -> Iterator[Finding]:
                     fix="Give the validation set the plain transform, without augmentation",
                 )
                 return
+
+
+def _is_task(data: Any, one: Any, two: Any) -> bool:
+    """Say whether what is drawn is the task: views, a noisy picture to be cleaned, or what is to be told of it."""
+    (inputs, target), (_, other) = unpacked(one), unpacked(two)
+    parts = [tensor for tensor in flat(inputs) if tensor.is_floating_point()]
+    if len(parts) > 1 and any(part.shape == parts[0].shape for part in parts[1:]):
+        return True
+    targets = list(flat(target))
+    if not targets:
+        return True
+    if distance(target, other) != 0.0:
+        return True  # drawn with the input
+    if targets[0].is_floating_point() and parts and targets[0].shape == parts[0].shape and targets[0].dim():
+        return True
+    return is_drawn(data) and targets[0].dim() > 0
 
 
 def _augmenting(subject: Subject) -> Line | None:
@@ -104,22 +122,54 @@ def whole(subject: Subject) -> Iterator[Finding]:
                     fix="Return the number of samples that __getitem__ can give",
                 )
                 continue
-            stored = {len(value) for value in _arrays(held).values() if getattr(value, "ndim", 0) > 0}
-            if len(stored) != 1 or whole_of(data) is not data or _method(data, "__len__") is None:
+            sizes = {len(value) for value in stored(held).values() if getattr(value, "ndim", 0) > 0}
+            if len(sizes) != 1 or whole_of(data) is not data or _method(data, "__len__") is None or _grows(data):
                 continue
-            there = stored.pop()
+            there, unit = sizes.pop(), 0
             if there < 1.5 * total or not _alike(first, _taken(held, there - 1)) or _taken(held, there) is not None:
                 continue
+            unit = _batch_of(subject, held, total, there)
         yield found(
             "wrong-length",
             f"{name}: __len__",
-            f"says {total}, and {there} samples are stored: the others are never shown",
-            severity="warning",
-            at=_method(data, "__len__"),
+            f"says {total}, and {there} samples are stored: the others are never shown"
+            + (f"; it counts batches of {unit}, where a length counts samples" if unit else ""),
+            severity="error" if unit else "warning",
+            at=_length(data),
             evidence=f"{name}[{there - 1}] is a sample, {name}[{there}] is none",
             effect=f"{1 - total / there:.0%} of the data is not used",
             fix="Return the number of samples",
         )
+
+
+def _batch_of(subject: Subject, data: Any, total: int, there: int) -> int:
+    """Return the size of the batches that a length counts, an attribute of the data set's or the run's; 0 if none."""
+    sizes = [value for value in vars(data).values() if isinstance(value, int) and not isinstance(value, bool)]
+    given = [size for size in (*sizes, subject.batch_size) if 1 < size < there]
+    return next((size for size in given if total in (there // size, -(-there // size))), 0)
+
+
+def _length(data: Any) -> Line | None:
+    """Return the line of ``__len__`` that gives the length."""
+    method = method_of(data, "__len__")
+    for node in ast.walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Return) and method is not None:
+            return method.line(node)
+    return _method(data, "__len__")
+
+
+def _grows(data: Any) -> bool:
+    """Say whether the length hangs on an attribute that a method sets, as that of a curriculum does."""
+    code, length = code_of(type(data)), method_of(data, "__len__")
+    if code is None or length is None:
+        return False
+    read = {node.attr for node in ast.walk(length.node) if isinstance(node, ast.Attribute)}
+    return any(
+        isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in read
+        for name, method in code.methods().items()
+        if name not in ("__init__", "__len__")
+        for node in ast.walk(method.node)
+    )
 
 
 def _taken(data: Any, index: int) -> Any:
@@ -135,19 +185,16 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def distinct(subject: Subject) -> Iterator[Finding]:
-    """Take several indices: an index that is ignored gives one sample for all."""
+    """Hold several samples against each other: an index that is ignored gives one sample for all."""
     for name, data in sets(subject):
-        with kept_generators(), quiet():
-            held = copied_data(data)
-            total = len(held)
-            if total < 8:
-                continue
-            samples = [unpacked(held[index])[0] for index in range(0, total, max(total // 16, 1))]
-        first, same = samples[0], 0
-        if all(bool((tensor == tensor.flatten()[:1]).all()) for tensor in flat(first) if tensor.numel()):
+        rows = table(subject, name)
+        if rows is None or len(rows.samples) < 8:
+            continue
+        samples = [sample.inputs for sample in rows.samples[:: max(len(rows.samples) // 16, 1)]]
+        first = samples[0]
+        if all(bool((tensor == tensor.flatten()[:1]).all()) for tensor in first if tensor.numel()):
             continue  # it is empty rather than the same
-        for other in samples[1:]:
-            same += distance(first, other) == 0.0
+        same = sum(distance(first, other) == 0.0 for other in samples[1:])
         if same == len(samples) - 1:
             yield found(
                 "one-sample",
@@ -160,71 +207,9 @@ def distinct(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def aligned(subject: Subject) -> Iterator[Finding]:
-    """Collate samples one by one and together: each target must stay beside its input."""
-    if subject.collate is None or not indexed(subject.train_set):
-        return
-    samples = subject.samples(8)
-    with kept_generators(), quiet():
-        singles = [unpacked(subject.collated([sample])) for sample in samples]
-        inputs, target = unpacked(subject.collated(samples))
-    batch_inputs = next(flat(inputs), None)
-    if batch_inputs is None or not isinstance(target, Tensor) or target.shape[:1] != batch_inputs.shape[:1]:
-        return
-    if len(target) != len(samples) or not _plain(singles, batch_inputs, target):
-        return
-    wrong = 0
-    for row in range(len(samples)):
-        mates = [number for number, (x, _) in enumerate(singles) if _begins(batch_inputs[row], next(flat(x))[0])]
-        wrong += bool(mates) and not any(_begins(target[row], singles[number][1][0]) for number in mates)
-    if wrong:
-        yield found(
-            "collate-misaligns",
-            "collate",
-            "gives inputs and targets in different orders: a target stands beside another sample's input",
-            at=subject.where_made(subject.collate),
-            evidence=f"{wrong} of {len(samples)} rows",
-            effect="labels are noise",
-            fix="Sort or filter the samples before they are split into inputs and targets",
-        )
-
-
-def _plain(singles: list[Any], inputs: Tensor, target: Tensor) -> bool:
-    """Say whether single batches can be compared with rows of a large one."""
-    for x, y in singles:
-        one = next(flat(x), None)
-        if one is None or one.dim() != inputs.dim() or one.shape[0] != 1 or one.dtype != inputs.dtype:
-            return False
-        if not isinstance(y, Tensor) or y.dim() != target.dim() or y.shape[0] != 1:
-            return False
-    return True
-
-
-def _begins(row: Tensor, single: Tensor) -> bool:
-    """Say whether a row of a batch holds a single one, with padding behind it."""
-    for axis in range(row.dim()):
-        row = row.narrow(axis, 0, min(row.shape[axis], single.shape[axis]))
-    return row.shape == single.shape and torch.equal(row, single)
-
-
 def _some(data: Any) -> list[int]:
     total = len(data)
     return sorted({0, total // 3, total // 2, total - 1})[:TRIED]
-
-
-def _arrays(data: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
-    """Return the tensors and arrays that a data set stores, by path."""
-    found: dict[str, Any] = {}
-    inner = vars(data) if hasattr(data, "__dict__") else data if isinstance(data, Mapping) else {}
-    for name, value in inner.items():
-        place = f"{path}.{name}" if path else str(name)
-        if isinstance(value, Tensor | np.ndarray):
-            found[place] = value
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Tensor | np.ndarray):
-            found |= {f"{place}.{number}": item for number, item in enumerate(value[:64])}
-        elif depth < 3 and hasattr(value, "__dict__") and not isinstance(value, type):
-            found |= _arrays(value, place, depth + 1)
-    return found
 
 
 def _generator(data: Any, path: str = "", depth: int = 0) -> str | None:
@@ -257,4 +242,4 @@ def _method(data: Any, name: str) -> Line | None:
     return method.line(method.node) if method is not None else None
 
 
-RULES = (workers, validation_fixed, whole, distinct, aligned)
+RULES = (workers, validation_fixed, whole, distinct)

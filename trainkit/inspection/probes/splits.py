@@ -1,4 +1,4 @@
-"""Training and validation held against each other: samples in both, and another treatment of inputs or targets."""
+"""Training and validation held against each other: another treatment of inputs or targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided, origin
+from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.source import Line
 from trainkit.inspection.subject import Subject, found
@@ -18,8 +18,6 @@ APART = 3.0
 """Ratio of scales, or shift in standard deviations, from which two data sets were not treated alike."""
 STANDARD = 5e-3
 """Distance of mean from 0 and of standard deviation from 1 that tells of a standardised data set."""
-CLOSE = 0.01
-"""Share of the usual distance of neighbours below which two samples are one."""
 
 
 def alike(subject: Subject) -> Iterator[Finding]:
@@ -127,77 +125,4 @@ def _treating(subject: Subject, name: str) -> Line | None:
     return made_at(subject, name)
 
 
-def duplicates(subject: Subject) -> Iterator[Finding]:
-    """Look for validation samples that training shows too."""
-    if subject.train_set is subject.val_set and subject.train_set is not None:
-        yield found(
-            "leak-between-splits",
-            "val_set",
-            "is the training set (train_set) itself: duplicates in every sample, a leak",
-            severity="warning",
-            at=made_at(subject, "val_set"),
-            evidence="one object",
-            effect="validation cannot show over-fitting",
-            fix="Hold samples back: torch.utils.data.random_split",
-        )
-        return
-    train, val = table(subject, "train_set"), table(subject, "val_set")
-    if train is None or val is None or train.shape != val.shape or len(val.indices) < 20:
-        return
-    one, other = train.values, val.values
-    if one is None or other is None or one.shape[1] < 2 or one.dtype != other.dtype:
-        return
-    share, natural = _shared(one, other)
-    if share <= 0.01 or share < 3 * natural + 0.01 or share * len(other) < 5:
-        return
-    seen = len(train.indices) / train.total
-    yield found(
-        "leak-between-splits",
-        "val_set: duplicates",
-        "holds samples of the training set (train_set): a leak, the splits overlap",
-        severity="error" if share >= 0.05 else "warning",
-        at=_splitting(subject),
-        evidence=f"{share:.0%} of the validation samples stand in training too"
-        + ("" if seen == 1 else f" (of which {seen:.0%} were looked at)"),
-        effect="validation is better than the model, and does not show over-fitting",
-        fix="Split once, by index, and remove duplicates before",
-    )
-
-
-def _splitting(subject: Subject) -> Line | None:
-    """Return the line that cuts out the validation set, or draws it with the training set's seed."""
-    made = origin(subject, "val_set")
-    if made is None:
-        return made_at(subject, "val_set")
-    whole = isinstance(made.entry, ast.Name)
-    at = made.find(lambda node: isinstance(node, ast.Slice)) if whole else None
-    if at is None and whole:
-        name = made.entry.id if isinstance(made.entry, ast.Name) else ""
-        for part in made.parts:
-            targets = part.targets if isinstance(part, ast.Assign) else []
-            if any(isinstance(node, ast.Name) and node.id == name for target in targets for node in ast.walk(target)):
-                return Line(made.file, getattr(part, "lineno", 1))
-    return at or made.line
-
-
-def _shared(one: Tensor, other: Tensor) -> tuple[float, float]:
-    """Return the share of other rows that stand among the first too, and the share of the first that do so twice."""
-    if not one.is_floating_point():
-        mine = [row.numpy().tobytes() for row in one]
-        known = set(mine)
-        hits = sum(row.numpy().tobytes() in known for row in other)
-        return hits / len(other), 1 - len(known) / len(mine)
-    generator = torch.Generator().manual_seed(0)
-    mix = torch.randn(one.shape[1], min(one.shape[1], 48), generator=generator) / one.shape[1] ** 0.5
-    a, b = one @ mix, other @ mix
-    within = torch.cdist(a[:500], a, compute_mode="donot_use_mm_for_euclid_dist")
-    within[torch.arange(len(within)), torch.arange(len(within))] = float("inf")
-    nearest = within.amin(1)
-    across = torch.cdist(b, a, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
-    usual = max(float(nearest.median()), CLOSE * float(within[within.isfinite()].median()))
-    limit = max(CLOSE * usual, 1e-6 * float(a.abs().max()))
-    plain = (b - b.mean(0)).abs().amax(1) > 0
-    return float(((across <= limit) & plain).double().mean()), float((nearest <= limit).double().mean())
-
-
-RULES = (alike, targets_alike, duplicates)
+RULES = (alike, targets_alike)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import process_time
+from functools import cached_property
+from time import perf_counter, process_time
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
@@ -20,9 +22,29 @@ MOST = 2000
 """Samples that are read of each data set."""
 VALUES = 4_000_000
 """Values of inputs that are read of each data set."""
-SECONDS = 0.5
-"""Time after which no more are read."""
+SECONDS, WAITED = 0.5, 0.8
+"""Time of this process, and time by the clock, after which no more are read."""
+FEWEST = 8
+"""Samples that are read however long they take."""
+NAMES_OF_TARGETS = ("labels", "label", "target", "targets")
 _READ: WeakKeyDictionary[Subject, dict[str, Table | None]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample as the model is given it, without the dimension that counts samples.
+
+    Attributes:
+        index: Within the data set.
+        inputs: All its input tensors.
+        target: None if there is none that can be a tensor.
+        seconds: That reading it took.
+    """
+
+    index: int
+    inputs: tuple[Tensor, ...]
+    target: Tensor | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -30,21 +52,46 @@ class Table:
     """Samples of a data set as rows, in the order of the data set.
 
     Attributes:
-        inputs: Of shape (samples, features), each flattened; None if they are no floats or not all of one shape.
-        raw: The inputs as integers, of shape (samples, features), if they are such.
-        targets: Of shape (samples, ...); None if there are none or not all of one shape.
-        indices: Of the samples within the data set.
-        shape: Of one sample's input.
-        alone: Whether a sample has one input only.
+        samples: Those that were read.
+        total: Samples of the data set.
+        failed: Indices that could not be read, with what they raised.
     """
 
-    inputs: Tensor | None
-    raw: Tensor | None
-    targets: Tensor | None
-    indices: Tensor
+    samples: tuple[Sample, ...]
     total: int
-    shape: tuple[int, ...]
-    alone: bool
+    failed: tuple[tuple[int, Exception], ...] = ()
+
+    @cached_property
+    def indices(self) -> Tensor:
+        """Indices of the samples within the data set."""
+        return torch.tensor([sample.index for sample in self.samples])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all samples were read."""
+        return len(self.samples) == self.total
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the first input of the first sample."""
+        return tuple(self.samples[0].inputs[0].shape)
+
+    @property
+    def alone(self) -> bool:
+        """Whether a sample has one input only."""
+        return all(len(sample.inputs) == 1 for sample in self.samples)
+
+    @property
+    def seconds(self) -> float:
+        """Mean time to read one sample."""
+        return sum(sample.seconds for sample in self.samples) / len(self.samples)
+
+    @cached_property
+    def targets(self) -> Tensor | None:
+        """Targets, (samples, ...); None if there are none or not all of one shape."""
+        given = [sample.target for sample in self.samples if sample.target is not None]
+        rows = _stacked(given) if len(given) == len(self.samples) else None
+        return rows if rows is not None and rows.numel() else None
 
     @property
     def classes(self) -> Tensor | None:
@@ -53,10 +100,31 @@ class Table:
             return None
         return self.targets.long()
 
-    @property
+    @cached_property
     def values(self) -> Tensor | None:
-        """The inputs, whatever their kind."""
-        return self.inputs if self.inputs is not None else self.raw
+        """First inputs of whatever kind, (samples, features); None if not all are of one shape and kind."""
+        rows = _stacked([sample.inputs[0] for sample in self.samples])
+        return None if rows is None else rows.reshape(len(rows), -1)
+
+    @cached_property
+    def inputs(self) -> Tensor | None:
+        """First inputs, (samples, features), if they are floats."""
+        return self.values.float() if self.values is not None and self.values.is_floating_point() else None
+
+    @property
+    def raw(self) -> Tensor | None:
+        """First inputs, (samples, features), if they are integers."""
+        return self.values if self.values is not None and not self.values.is_floating_point() else None
+
+    @cached_property
+    def whole(self) -> Tensor | None:
+        """All inputs side by side, (samples, features); integers only where all are."""
+        parts = [_stacked(list(part)) for part in zip(*(sample.inputs for sample in self.samples), strict=False)]
+        rows = [part.reshape(len(part), -1) for part in parts if part is not None]
+        if len(rows) != len(parts) or not rows or any(len(s.inputs) != len(rows) for s in self.samples):
+            return None
+        real = any(part.is_floating_point() for part in rows)
+        return torch.cat([part.float() if real else part.long() for part in rows], 1)
 
 
 def table(subject: Subject, name: str) -> Table | None:
@@ -64,66 +132,100 @@ def table(subject: Subject, name: str) -> Table | None:
     known = _READ.setdefault(subject, {})
     if name not in known:
         data = getattr(subject, name)
-        indexed = data is not None and not isinstance(data, IterableDataset) and hasattr(data, "__getitem__")
-        known[name] = _read(data) if indexed and hasattr(data, "__len__") and len(data) else None
+        known[name] = _read(subject, data) if indexed(data) else None
     return known[name]
 
 
-def _read(data: Any) -> Table | None:
+def affordable(subject: Subject, count: int) -> bool:
+    """Say whether so many more training samples may be read."""
+    rows = table(subject, "train_set")
+    return rows is None or rows.seconds * count < SECONDS
+
+
+def _read(subject: Subject, data: Any) -> Table | None:
     total = len(data)
-    inputs: list[Tensor] = []
-    targets: list[Tensor] = []
-    taken: list[int] = []
-    alone = True
+    samples: list[Sample] = []
+    failed: list[tuple[int, Exception]] = []
     with kept_generators(), quiet():
-        held, start = copied_data(data), process_time()
-        for index in _spread(held, total):
-            x, y = unpacked(held[index])
-            parts = list(flat(x))
-            if not parts:
-                parts = [torch.as_tensor(x[0])] if _number(x[0] if isinstance(x, tuple) else None) else []
-            if not parts:
+        held = copied_data(data)
+        first = _first(subject, held)
+        if not first:
+            return None
+        begun, clock = process_time(), perf_counter()
+        for index in _spread(first, total):
+            start = perf_counter()
+            try:
+                read = held[index]
+            except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a rule tells of it
+                failed.append((index, error))
+                continue
+            taken = perf_counter() - start
+            inputs, target = sample_of(subject, read)
+            if not inputs:
                 return None
-            alone &= len(parts) == 1
-            inputs.append(parts[0])
-            if y is not None:
-                targets.append(y if isinstance(y, Tensor) else torch.as_tensor(y) if _number(y) else torch.empty(0))
-            taken.append(index)
-            if process_time() - start > SECONDS and len(taken) >= 32:
+            samples.append(Sample(index, inputs, target, taken))
+            late = process_time() - begun > SECONDS or perf_counter() - clock > WAITED
+            if late and len(samples) >= FEWEST:
                 break
-    whole = _stacked(inputs)
-    rows = None if whole is None else whole.reshape(len(whole), -1)
-    real = rows is not None and rows.is_floating_point()
-    y_rows = _stacked(targets) if len(targets) == len(inputs) else None
-    return Table(
-        inputs=rows.float() if real and rows is not None else None,
-        raw=rows if not real else None,
-        targets=y_rows if y_rows is not None and y_rows.numel() else None,
-        indices=torch.tensor(taken),
-        total=total,
-        shape=tuple(inputs[0].shape),
-        alone=alone,
-    )
+    return Table(tuple(samples), total, tuple(failed)) if samples else None
 
 
-def _spread(data: Any, total: int) -> Sequence[int]:
-    """Return indices over all of a data set, in an order of which any beginning is spread too."""
-    first = next(flat(unpacked(data[0])[0]), None)
-    size = 1 if first is None else max(first.numel(), 1)
+def _first(subject: Subject, data: Any) -> tuple[Tensor, ...]:
+    try:
+        return sample_of(subject, data[0])[0]
+    except Exception:  # noqa: BLE001 - no sample at all: first_step tells why
+        return ()
+
+
+def sample_of(subject: Subject, sample: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """Return inputs and target of a sample as the model is given them: by the user's own collate, where there is one.
+
+    They lack the dimension that counts samples.
+    """
+    if subject.collate is not None:
+        try:
+            inputs, target = _parted(unpacked(subject.collated([sample])))
+        except Exception:  # noqa: BLE001 - a collate may need several samples: then the sample itself is looked at
+            inputs, target = (), None
+        if inputs and all(tensor.dim() and tensor.shape[0] == 1 for tensor in inputs):
+            alone = target is not None and target.dim() > 0 and target.shape[0] == 1
+            return tuple(tensor[0] for tensor in inputs), target[0] if alone and target is not None else target
+    return _parted(unpacked(sample))
+
+
+def _parted(parts: tuple[Any, Any]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    inputs, target = parts
+    if isinstance(inputs, Mapping):
+        inputs = [value for name, value in inputs.items() if name not in NAMES_OF_TARGETS]
+    tensors = tuple(_tensors(inputs))
+    return tensors, next(_tensors([target]), torch.empty(0)) if target is not None else None
+
+
+def _tensors(thing: Any) -> Iterator[Tensor]:
+    """Yield what a sample holds as tensors: arrays, numbers and lists of numbers too."""
+    for item in thing:
+        if isinstance(item, np.ndarray | np.generic | int | float) or _is_row(item):
+            yield torch.as_tensor(item)
+        else:
+            yield from (tensor.detach().cpu() for tensor in flat(item))
+
+
+def _is_row(thing: Any) -> bool:
+    kind = isinstance(thing, list | tuple) and bool(thing)
+    return kind and all(isinstance(item, int | float) for item in thing)
+
+
+def _spread(first: tuple[Tensor, ...], total: int) -> Sequence[int]:
+    """Return indices over all of a data set."""
+    size = max(sum(tensor.numel() for tensor in first), 1)
     count = min(total, MOST, max(VALUES // size, 64))
     return [index * total // count for index in range(count)]
-
-
-def _number(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return bool(value) and all(isinstance(item, int | float | bool) for item in value)
-    return isinstance(value, int | float | bool) or hasattr(value, "dtype")
 
 
 def _stacked(tensors: list[Tensor]) -> Tensor | None:
     if not tensors or any(tensor.shape != tensors[0].shape or tensor.dtype != tensors[0].dtype for tensor in tensors):
         return None
-    return torch.stack([tensor.detach().cpu() for tensor in tensors])
+    return torch.stack(tensors)
 
 
 def reads_targets(subject: Subject) -> bool:
@@ -133,6 +235,19 @@ def reads_targets(subject: Subject) -> bool:
     trace = subject.trace
     _, target = unpacked(subject.batch)
     return not list(flat(target)) or any(trace.recording.users(fact) for fact in trace.target)
+
+
+def is_drawn(data: Any) -> bool:
+    """Say whether an index chooses nothing: what it gives twice is as far apart as what two indices give."""
+    with kept_generators(), quiet():
+        held = copied_data(data)
+        some = [index * len(held) // FEWEST for index in range(FEWEST)]
+        first, again = ([next(flat(unpacked(held[index])[0]), None) for index in some] for _ in range(2))
+    rows, others = _stacked([x for x in first if x is not None]), _stacked([x for x in again if x is not None])
+    if rows is None or others is None or rows.shape != others.shape or not rows.is_floating_point():
+        return False
+    apart = (rows - others).flatten(1).norm(dim=1).mean()
+    return bool(apart > 0.8 * (rows - rows.roll(1, 0)).flatten(1).norm(dim=1).mean())
 
 
 def sets(subject: Subject) -> Iterator[tuple[str, Any]]:

@@ -6,20 +6,40 @@ from collections.abc import Callable, Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading import (
+    aliases,
     chance,
     changed,
     classes,
     contracts,
     gradient_path,
+    loaded,
     making,
     noise,
     randomness,
     registration,
+    swapped,
     training,
     typos,
+    unused,
 )
 from trainkit.inspection.subject import Subject
 
-MODULES = (registration, classes, contracts, making, training, chance, noise, gradient_path, typos, randomness, changed)
+MODULES = (
+    registration,
+    classes,
+    contracts,
+    aliases,
+    making,
+    training,
+    chance,
+    noise,
+    gradient_path,
+    unused,
+    swapped,
+    typos,
+    randomness,
+    changed,
+    loaded,
+)
 RULES: tuple[Callable[[Subject], Iterator[Finding]], ...] = tuple(rule for module in MODULES for rule in module.RULES)
 """All rules that read."""

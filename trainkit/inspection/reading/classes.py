@@ -188,7 +188,7 @@ def repeated_layers(subject: Subject) -> Iterator[Finding]:
             "repeated-layer",
             _holder(subject.model, path),
             f"holds one {type(child).__name__} {len(repeated)} times, as [layer] * {len(repeated)} does, not copies",
-            severity="info" if any(word in text for word in MEANT) else "error",
+            severity="info" if any(word in text for word in MEANT) else "warning",
             at=at,
             evidence=f"{shown}: entries {', '.join(repeated)} are one object and share their weights",
             effect="the network has one layer where several were meant",

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.watching import watched
 from trainkit.inspection.recording import Op
 from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.step.starved import starved
+from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
 STEPS = ("round", "floor", "ceil", "sign", "trunc", "fix", "heaviside", "sgn", "frac", "floor_divide")
@@ -51,40 +54,57 @@ class Cut:
 
 def gradient_cut(subject: Subject) -> Iterator[Finding]:
     """Find operations that cut trainable weights off from the loss."""
-    if not subject.runs or subject.trace.loss is None:
+    view = seen(subject)
+    if view is None or not view.losses or (subject.train_step is None and not subject.runs):
         return
-    starved = _starved(subject)
-    if not starved:
+    names = _starved(view) if subject.train_step is None else starved(subject)
+    if not names:
         return
     told: set[str] = set()
-    for cut in _cuts(subject, starved):
-        if set(cut.lost) <= told or _is_meant(subject, cut):
+    cuts = list(_cuts(view, names))
+    for cut in cuts if subject.train_step is None else _before_step(view, cuts):
+        if set(cut.lost) <= told or _is_meant(view, cut):
             continue
         told |= set(cut.lost)
-        every = len(starved) == sum(p.requires_grad for p in subject.model.parameters())
-        yield _finding(subject, cut, every)
+        every = len(names) == sum(p.requires_grad for p in subject.model.parameters())
+        yield _finding(view, cut, every)
 
 
-def _starved(subject: Subject) -> set[str]:
+def _before_step(view: View, cuts: list[Cut]) -> list[Cut]:
+    """Return the cuts of a user's own step, those first that stand before the backward which a weight's step uses."""
+    subject = view.subject
+    owner = {id(p): n for n, o in enumerate(subject.optimizers) for group in o.param_groups for p in group["params"]}
+    weights = dict(subject.model.named_parameters())
+    ends = [op.number for op in view.recording.ops if op.name == "backward"]
+    first = watched(subject).steps[0]
+
+    def later(cut: Cut) -> int:
+        optimizer = owner.get(id(weights[cut.lost[0]]))
+        at = next((n for n, event in enumerate(first) if event.kind == "step" and event.which == optimizer), len(first))
+        passes = sum(event.kind == "backward" for event in first[:at])
+        return abs(sum(end < cut.op.number for end in ends) + 1 - passes)
+
+    return sorted(cuts, key=later)
+
+
+def _starved(view: View) -> frozenset[str]:
     """Return trainable weights that got no gradient, or exact zeros while the loss did pass one down."""
     names = set()
-    for name, parameter in subject.model.named_parameters():
-        gradient = subject.trace.gradients.get(name)
+    for name, parameter in view.model.named_parameters():
+        gradient = view.gradients.get(name)
         if parameter.requires_grad and (gradient is None or not bool(gradient.any())):
             names.add(name)
-    return names
+    return frozenset(names)
 
 
-def _cuts(subject: Subject, starved: set[str]) -> Iterator[Cut]:
-    recording = subject.trace.recording
-    blocked = _no_grad_lines(subject)
-    ends = _leads_on(subject)
-    for op in recording.ops:
+def _cuts(view: View, names: frozenset[str]) -> Iterator[Cut]:
+    blocked = _no_grad_lines(view)
+    ends = _leads_on(view)
+    for op in view.recording.ops:
         what = _what(op)
         if what is None or op.line is None:
             continue
-        sources = _sources(subject, op)
-        lost = tuple(sorted(sources & starved))
+        lost = tuple(sorted(_sources(view, op) & names))
         if not lost or not ends(op):
             continue
         at = op.line
@@ -108,21 +128,19 @@ def _what(op: Op) -> str | None:
     return op.name if op.grad_enabled else "no_grad"
 
 
-def _sources(subject: Subject, op: Op) -> set[str]:
+def _sources(view: View, op: Op) -> set[str]:
     """Return the weights that an operation's inputs came from."""
     names = {fact.name for fact in op.inputs if fact.name and fact.requires_grad}
     for fact in op.inputs:
-        for maker in subject.trace.recording.ancestors(fact):
+        for maker in view.recording.ancestors(fact):
             names |= {item.name for item in maker.inputs if item.name and item.requires_grad}
     return names
 
 
-def _leads_on(subject: Subject) -> Callable[[Op], bool]:
+def _leads_on(view: View) -> Callable[[Op], bool]:
     """Return a test of whether what an operation gave leads to the loss, as far as can be told."""
-    recording, loss = subject.trace.recording, subject.trace.loss
-    assert loss is not None
-    reached = {op.number for op in recording.ancestors(loss)}
-    given = {fact.number for fact in (*subject.trace.inputs, *subject.trace.target)}
+    recording, reached = view.recording, view.on_path
+    given = {fact.number for fact in (*view.inputs, *view.targets)}
     read = [fact for op in recording.ops if op.number in reached for fact in op.inputs]
     orphans = [fact for fact in read if fact.maker is None and not fact.name and fact.number not in given]
     alike = {(fact.shape, fact.low, fact.high) for fact in orphans}
@@ -131,7 +149,7 @@ def _leads_on(subject: Subject) -> Callable[[Op], bool]:
     def leads(op: Op) -> bool:
         if op.name in LEFT:
             later = any(made.number > op.number for made in fresh)
-            return later or bool(orphans) or loss.maker is None or _scaled(op, reached, subject)
+            return later or bool(orphans) or view.losses[0].maker is None or _scaled(op, reached, view)
         if op.number in reached or any((fact.shape, fact.low, fact.high) in alike for fact in op.outputs):
             return True
         return any(user.number in reached for made in op.outputs for user in recording.users(made))
@@ -139,15 +157,15 @@ def _leads_on(subject: Subject) -> Callable[[Op], bool]:
     return leads
 
 
-def _scaled(op: Op, reached: set[int], subject: Subject) -> bool:
+def _scaled(op: Op, reached: frozenset[int], view: View) -> bool:
     """Say whether a number taken from a tensor is an argument of an operation that leads to the loss."""
     if not isinstance(op.result, float):
         return False
-    later = (item for item in subject.trace.recording.ops[op.number :] if item.number in reached)
+    later = (item for item in view.recording.ops[op.number :] if item.number in reached)
     return any(isinstance(value, float) and value == op.result for item in later for value in item.args)
 
 
-def _no_grad_lines(subject: Subject) -> Callable[[Line], Line | None]:
+def _no_grad_lines(view: View) -> Callable[[Line], Line | None]:
     """Return what gives the line that switched autograd off for a line."""
 
     def line_of(line: Line) -> Line | None:
@@ -159,14 +177,14 @@ def _no_grad_lines(subject: Subject) -> Callable[[Line], Line | None]:
                 best = node
             if isinstance(node, ast.FunctionDef) and inside:
                 best = next((item for item in node.decorator_list if _is_off(item)), best)
-        return Line(line.file, getattr(best, "lineno", line.line)) if best is not None else _callers(subject, line)
+        return Line(line.file, getattr(best, "lineno", line.line)) if best is not None else _callers(view, line)
 
     return line_of
 
 
-def _callers(subject: Subject, line: Line) -> Line | None:
+def _callers(view: View, line: Line) -> Line | None:
     """Return the line of the outer module's code that runs a line's module with autograd off."""
-    for call in subject.trace.recording.calls:
+    for call in view.recording.calls:
         if call.line is None or call.line == line:
             continue
         whole = tree(call.line.file)
@@ -185,9 +203,9 @@ def _is_off(node: ast.AST) -> bool:
     return called(node).rpartition(".")[2] in ("no_grad", "inference_mode", "set_grad_enabled")
 
 
-def _is_meant(subject: Subject, cut: Cut) -> bool:
+def _is_meant(view: View, cut: Cut) -> bool:
     """Say whether what is cut off is held on purpose: not optimized, a target, named as frozen, in eval()."""
-    model = subject.model
+    subject, model = view.subject, view.model
     parameters = dict(model.named_parameters())
     lost = [parameters[name] for name in cut.lost]
     optimized = {id(p) for optimizer in subject.optimizers for group in optimizer.param_groups for p in group["params"]}
@@ -211,32 +229,32 @@ def _is_meant(subject: Subject, cut: Cut) -> bool:
         kept = [getattr(scratch.model, root, None) for root in roots]
         if kept and all(isinstance(part, nn.Module) and not part.training for part in kept):
             return True
-    return bool(held) and all(isinstance(part, nn.Module) and _has_twin(subject, part) for part in held)
+    return bool(held) and all(isinstance(part, nn.Module) and _has_twin(view, part) for part in held)
 
 
-def _has_twin(subject: Subject, part: nn.Module) -> bool:
+def _has_twin(view: View, part: nn.Module) -> bool:
     """Say whether another part has the same shapes and gets gradients: the online network of a target."""
     shapes = [tuple(p.shape) for p in part.parameters()]
     if not shapes:
         return False
-    names = {id(p): name for name, p in subject.model.named_parameters()}
+    names = {id(p): name for name, p in view.model.named_parameters()}
     own = {id(p) for p in part.parameters()}
-    for other in subject.model.modules():
+    for other in view.model.modules():
         theirs = list(other.parameters())
         if other is part or [tuple(p.shape) for p in theirs] != shapes or own & {id(p) for p in theirs}:
             continue
-        if any(subject.trace.gradients.get(names.get(id(p), "")) is not None for p in theirs):
+        if any(view.gradients.get(names.get(id(p), "")) is not None for p in theirs):
             same = all(torch.equal(a, b) for a, b in zip(part.parameters(), theirs, strict=True))
             if same or len(shapes) > 2:
                 return True
     return False
 
 
-def _finding(subject: Subject, cut: Cut, every: bool) -> Finding:
+def _finding(view: View, cut: Cut, every: bool) -> Finding:
     op = cut.op
     shown = SHOWN.get(cut.what, cut.what)
-    where = type(subject.model).__name__ if not op.module else type(subject.model.get_submodule(op.module)).__name__
-    place = f"loss: {shown}" if op.module is None else f"{where}.{op.function}: {shown}"
+    where = type(view.model).__name__ if not op.module else type(view.model.get_submodule(op.module)).__name__
+    place = view.place(op, shown)[0] if op.module is None else f"{where}.{op.function}: {shown}"
     some = ", ".join(cut.lost[:4]) + (f" and {len(cut.lost) - 4} more" if len(cut.lost) > 4 else "")
     how = {
         "no_grad": "runs under torch.no_grad(), which cuts the gradient off",

@@ -18,6 +18,7 @@ from trainkit.inspection.subject import Subject, found
 NOISE = {"randn", "rand", "randn_like", "rand_like", "normal", "uniform", "bernoulli", "randint", "randperm"}
 NOISE |= {"exponential", "poisson", "randint_like", "gumbel_softmax", "cauchy", "log_normal", "geometric", "random"}
 NOISE |= {"sample", "multinomial"}
+COMPARING = ("sub", "rsub", "add", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "cross_entropy")
 
 
 def noise(subject: Subject) -> Iterator[Finding]:
@@ -112,6 +113,8 @@ def _sampled(recording: Recording, op: Op, outputs: tuple[Fact, ...]) -> bool:
         return True  # drawn of what the model computed
     if op.name in ("randint", "randperm"):
         return len(outputs) > 1 or any(fact.shape == () for fact in outputs)
+    if _is_answer(recording, op):
+        return True
     for user in _users(recording, op):
         if _reparameterises(recording, op, user) or user.name in ("cat", "concat"):
             return True
@@ -120,6 +123,22 @@ def _sampled(recording: Recording, op: Op, outputs: tuple[Fact, ...]) -> bool:
     if any(fact.shape == () and fact.dtype.is_floating_point for fact in outputs):
         return True  # the model computes its loss itself
     return len(outputs) > 1 and any(_bare(recording, op, fact) for fact in outputs)
+
+
+def _is_answer(recording: Recording, op: Op) -> bool:
+    """Say whether the bare noise is held against what came of it: it is what the model is to tell."""
+    bare = {fact.number for fact in op.outputs}
+    mixed: set[int] = set()
+    for user in recording.ops[op.number + 1 :]:
+        given = {fact.number for fact in user.inputs if fact.maker is not None or fact.shape}
+        made = {fact.number for fact in user.outputs}
+        if given & bare and given & mixed and user.name in COMPARING:
+            return True
+        if given & mixed or (given & bare and not given <= bare):
+            mixed |= made
+        elif given & bare:
+            bare |= made
+    return False
 
 
 def _reparameterises(recording: Recording, op: Op, user: Op) -> bool:

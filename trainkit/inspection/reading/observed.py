@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainkit.inspection.passes import steady
 from trainkit.inspection.reading.parts import forward_parts
 from trainkit.inspection.recording import Fact, Recording, facts_of, flat, recorded
 from trainkit.inspection.subject import Stuck, Subject
+from trainkit.inspection.untouched import kept_generators
 
 OWN = ("_parameters", "_buffers", "_modules")
 T = TypeVar("T")
@@ -116,6 +119,8 @@ def _evaluate(subject: Subject) -> Evaluation:
             raise Stuck(str(error))
         first = [tensor.detach().clone() for tensor in flat(outputs)]
         facts = facts_of(recording, outputs)
+    if subject.runs and steady(subject).is_steady:
+        return Evaluation(recording, facts, varies=False)
     with subject.scratch(seed=1) as scratch:
         _switch(scratch.model, False)
         second = list(flat(subject.forward(scratch.model, copy.deepcopy(batch))))
@@ -142,30 +147,28 @@ def _same(first: list[Tensor], second: list[Tensor]) -> bool:
 def _behave(subject: Subject) -> Behaviour:
     found = Behaviour()
     batch = few(subject)
-    ends = []
-    for seed in (0, 1):
-        with subject.scratch(seed) as scratch:
-            model = scratch.model
-            _switch(model, True)
-            if seed == 0:
-                found.states.append(state_of(model))
+    with subject.scratch() as scratch:
+        model = scratch.model
+        _switch(model, True)
+        found.states.append(state_of(model))
+        try:
+            _step(subject, model, scratch.loss, copy.deepcopy(batch))
+        except Exception as error:
+            raise Stuck(str(error)) from error
+        first = _generators()
+        found.states.append(state_of(model))
+        with kept_generators(1):
             try:
                 _step(subject, model, scratch.loss, copy.deepcopy(batch))
-            except Exception as error:
-                raise Stuck(str(error)) from error
-            ends.append(_generators())
-            if seed == 0:
-                found.states.append(state_of(model))
-                try:
-                    _step(subject, model, scratch.loss, copy.deepcopy(batch))
-                except Exception as error:  # noqa: BLE001 - what the user's code raises is the evidence
-                    found.second_error = error
-                found.states.append(state_of(model))
-            else:
-                _switch(model, False)
-                subject.forward(model, copy.deepcopy(batch))
-                found.evaluated = {path: module.training for path, module in model.named_modules()}
-    found.reseeded = [name for name in ends[0] if ends[0][name] == ends[1][name]]
+            except Exception as error:  # noqa: BLE001 - what the user's code raises is the evidence
+                found.second_error = error
+            second = _generators()
+        found.states.append(state_of(model))
+        found.reseeded = [name for name in first if first[name] == second[name]]
+        _switch(model, False)
+        with suppress(Stuck):
+            subject.forward(model, copy.deepcopy(batch))
+            found.evaluated = {path: module.training for path, module in model.named_modules()}
     return found
 
 

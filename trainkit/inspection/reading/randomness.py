@@ -203,8 +203,8 @@ def seeds_in_samples(subject: Subject) -> Iterator[Finding]:
         for call in part.calls():
             line = part.line(call)
             kind = _kind(part, call)
-            if kind is None or line in told:
-                continue
+            if kind is None or line in told or (kind == "index" and not isinstance(subject.train_set, IterableDataset)):
+                continue  # a seed by index is looked for by reading samples
             told.add(line)
             yield _seed_finding(subject, part, call, kind, line)
 
@@ -248,11 +248,24 @@ def _kind(part: Part, call: ast.Call) -> str | None:
         return None
     if own_generator or last in ("default_rng", "RandomState", "Random"):
         return "generator" if fixed and not _only_orders(part) else None
-    if last in SEEDS and (
-        name.startswith(("torch.", "np.", "numpy.", "random.")) or last in ("seed_everything", "set_seed")
-    ):
+    if seeds_process(call):
         return "seed" if fixed else "index"
     return None
+
+
+def seeds_process(call: ast.Call) -> bool:
+    """Say whether a call seeds a generator that the whole process draws from."""
+    name = called(call)
+    last = name.rpartition(".")[2]
+    own = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Call)
+    if last not in SEEDS or own or not (call.args or call.keywords):
+        return False
+    return name.startswith(("torch.", "np.", "numpy.", "random.")) or last in ("seed_everything", "set_seed")
+
+
+def told_by_reading(part: Part, call: ast.Call) -> bool:
+    """Say whether a call's seed is one for all samples, on all ways through its function."""
+    return _kind(part, call) == "seed"
 
 
 def _is_fixed(call: ast.Call) -> bool:

@@ -66,7 +66,7 @@ def unregistered(subject: Subject) -> Iterator[Finding]:
 def _known(subject: Subject) -> Known:
     model = subject.model
     ids: set[int] = set()
-    for whole in (model, subject.given or model):
+    for whole in (model, model if subject.given is None else subject.given):
         ids |= {id(thing) for thing in (*whole.modules(), *whole.parameters(), *whole.buffers())}
     if isinstance(subject.loss, nn.Module):
         ids |= {id(thing) for thing in (*subject.loss.modules(), *subject.loss.parameters())}

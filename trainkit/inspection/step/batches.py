@@ -58,7 +58,10 @@ def last_batch(subject: Subject) -> Iterator[Finding]:
 def _error(view: View, count: int) -> tuple[Exception | None, str | None]:
     """Return what a batch of some samples raises, and in which module."""
     subject = view.subject
-    if count == view.size - 1 and not isinstance(view.smaller, Exception):
+    smaller = view.smaller
+    if smaller is None and count == view.size - 1:
+        return None, None
+    if isinstance(smaller, View) and smaller.size <= count:
         return None, None
     batch = subject.collated(subject.samples(count))
     with subject.scratch() as scratch:

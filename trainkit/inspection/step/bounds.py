@@ -150,8 +150,11 @@ def bounds(view: View, fact: Fact, known: dict[int, Bounds] | None = None) -> Bo
     """Return the least and greatest value that a tensor can have."""
     known = {} if known is None else known
     if fact.number not in known:
-        known[fact.number] = ALL
-        known[fact.number] = _made(view, fact.maker, known) if fact.maker is not None else _given(view, fact)
+        known[fact.number] = _given(view, fact)
+        for op in reversed(view.recording.ancestors(fact)):  # in order: a deep network would exhaust the stack
+            for made in op.outputs:
+                known[made.number] = ALL
+                known[made.number] = _made(view, op, known)
     return known[fact.number]
 
 
@@ -198,7 +201,20 @@ def _made(view: View, op: Op, known: dict[int, Bounds]) -> Bounds:
         return (0.0, INF)
     if op.name == "leaky_relu" and first[0] >= 0:
         return first
+    if op.name in ("matmul", "mm", "bmm") and len(op.inputs) > 1 and all(_is_unit(fact) for fact in op.inputs[:2]):
+        return (-1.0, 1.0)
     return _arithmetic(view, op, known)
+
+
+def _is_unit(fact: Fact) -> bool:
+    """Say whether the vectors in a tensor's last dimension, or in that which was last, have length 1."""
+    while fact.maker is not None and fact.maker.name in ("t", "T", "mT", "transpose"):
+        fact = fact.maker.inputs[0]
+    op = fact.maker
+    if op is None or op.name != "normalize" or not op.inputs:
+        return False
+    dim, count = op.setting("dim", 2, 1), len(fact.shape)
+    return op.setting("p", 1, 2.0) == 2 and isinstance(dim, int) and dim % count == count - 1
 
 
 def _clamped(op: Op, first: Bounds) -> Bounds:

@@ -200,6 +200,7 @@ def large_start(subject: Subject) -> Iterator[Finding]:
         "init-too-large",
         place,
         f"starts the weights of {name} too large: the layer multiplies its input by about {gain(worst):.0f}",
+        severity="error" if line is not None else "info",  # a library's own start is nobody's slip
         at=line,
         evidence=f"{excess[1]}; {len(loud)} of {len(layers)} layers so",
         effect="activations and gradients explode, and training starts far off",

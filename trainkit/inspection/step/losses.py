@@ -129,6 +129,9 @@ def _bounded(view: View, op: Op, fact: Fact, count: int) -> Iterator[Finding]:
     clipped = low == 0 and high == math.inf and bend.name in ("relu", "clamp", "clamp_min", "threshold", "clip")
     if floor < FLOOR and not clipped:
         return
+    cosines = bend.name in ("matmul", "mm", "bmm")
+    if cosines and high - low > 2.5:
+        return  # a temperature by design
     place, line = view.place(bend)
     judge = NAMES[op.name] if op.name == "cross_entropy" else f"the {op.name}"
     module = view.module_named(bend)
@@ -138,13 +141,18 @@ def _bounded(view: View, op: Op, fact: Fact, count: int) -> Iterator[Finding]:
     yield found(
         "bounded-logits",
         place,
-        f"is the last operation ({where}) before {judge}, which takes raw scores (logits)",
+        "gives cosines of unit vectors for logits: the temperature is missing, or multiplied where it should divide"
+        if cosines
+        else f"is the last operation ({where}) before {judge}, which takes raw scores (logits)",
+        severity="warning" if cosines and high - low > 0.5 else "error",
         at=line,
         evidence=f"logits of {count} classes cannot be below 0{zero}"
         if clipped
         else f"logits of {count} classes confined to {low:g}..{high:g}: the loss cannot fall below {floor:.3f}",
         effect="classes whose score is cut get no gradient" if clipped else "the model can never be sure of a class",
-        fix=f"Return the last layer's output without {bend.name}.",
+        fix="Divide by a small temperature: logits = a @ b.T / 0.07"
+        if cosines
+        else f"Return the last layer's output without {bend.name}.",
     )
 
 

@@ -121,16 +121,27 @@ def breaks_backward(subject: Subject) -> Iterator[Finding]:
     bad = [name for name, slope in view.slopes.items() if not slope < float("inf")]
     if not bad:
         return
-    for op in reversed(view.path):
-        outputs = [fact for fact in op.outputs if fact.grad_finite is not None]
-        fine = bool(outputs) and all(fact.grad_finite for fact in outputs)
-        reached = any(fact.grad_finite is False or (fact.name in bad and fact.maker is None) for fact in op.inputs)
-        if not fine or not reached:
-            continue
+    culprits = [op for op in reversed(view.path) if _starts_it(view, op, bad)]
+    for op in sorted(culprits, key=lambda op: ALIASES.get(op.name, op.name) not in CAUSES):
         name = ALIASES.get(op.name, op.name)
         cause, cure = CAUSES.get(name, (f"the derivative of {op.name}", "Keep its inputs away from its edge"))
         yield _broken(view, op, f"has a derivative that is NaN or infinite here: {cause}", cure)
         return
+
+
+def _starts_it(view: View, op: Op, bad: list[str]) -> bool:
+    """Say whether an operation got finite gradients and gave others."""
+    outputs = [fact for fact in op.outputs if fact.grad_finite is not None]
+    if not outputs or not all(fact.grad_finite for fact in outputs):
+        return False
+    reached = [fact for fact in op.inputs if fact.grad_finite is False or (fact.name in bad and fact.maker is None)]
+    return any(not _is_told_by_others(view, op, fact) for fact in reached)
+
+
+def _is_told_by_others(view: View, op: Op, fact: Fact) -> bool:
+    """Say whether another reader brought the bad gradient to a tensor."""
+    others = (other for other in view.readers.get(fact.number, []) if other is not op)
+    return any(made.grad_finite is False for other in others for made in other.outputs)
 
 
 class Louder(TorchFunctionMode):
@@ -171,7 +182,7 @@ def unstable_forms(subject: Subject) -> Iterator[Finding]:
             "unstable-form",
             place,
             f"is {op.name} of {inner.name} without a safeguard: it breaks when the scores grow",
-            severity="info" if inner.name == "softmax" else "warning",
+            severity="warning",
             at=line or view.loss_line,
             evidence=f"with scores up to {score:g} the loss is NaN or infinite",
             effect="training ends in nan or inf as soon as the model is sure of something",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from trainkit.findings import Finding, Severity
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, tree
 from trainkit.inspection.step.trial import Trial, settings, small, steps_ahead, trained
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.step.written import setting_line
@@ -19,6 +20,13 @@ MOVES = 0.3
 """Share of their size that weights move in a training that can learn something."""
 JUMP = 5.0
 """Multiple of the first loss that a good rate never reaches."""
+SPELT = {
+    "lr": ("learning_rate", "learningrate", "rate", "l_r", "base_lr", "initial_rate"),
+    "weight_decay": ("decay", "wd", "weightdecay", "l2", "weight_dacay", "weights_decay"),
+    "momentum": ("mom", "momentun", "momemtum"),
+    "betas": ("beta", "beta1", "beta2"),
+}
+"""Settings, and by which other names people give them."""
 LOWER, HIGHER = (0.1, 0.01, 0.001), (100.0, 1e4, 1e6)
 """Other rates that are tried, as parts of the user's."""
 
@@ -79,10 +87,13 @@ def _too_large(subject: Subject, trial: Trial, rate: float) -> Iterator[Finding]
         if not (lost or stuck or _astray(trial)):
             continue
         end = f"{trial.end:.3g}" if trial.finite else "NaN or infinite"
+        view = seen(subject)
+        summed = [op for op in view.sinks() if op.setting("reduction", 99) == "sum"] if view is not None else []
+        why = ", and reduction='sum' makes it that of one sample times the batch size" if summed else ""
         yield found(
             "learning-rate-too-large",
             "optimizer: lr",
-            f"is too large: with lr={rate:g} the loss {'diverges' if worse else 'jumps up'}",
+            f"is too large: with lr={rate:g} the loss {'diverges' if worse else 'jumps up'}{why}",
             at=setting_line(subject, "lr"),
             evidence=f"loss {trial.before:.3g} to {end} in {len(trial.losses)} steps; "
             f"with lr={rate * factor:g} it falls to {other.end:.3g}",
@@ -133,6 +144,62 @@ def companions(subject: Subject) -> Iterator[Finding]:
 
 def _line(subject: Subject, name: str) -> Line | None:
     return setting_line(subject, name)
+
+
+def unknown_settings(subject: Subject) -> Iterator[Finding]:
+    """Find settings of a group that its optimizer does not know by this name, and takes without a word."""
+    for optimizer, group in settings(subject):
+        for name in group:
+            meant = next((real for real, others in SPELT.items() if name.lower().replace("-", "_") in others), None)
+            if name in optimizer.defaults or meant is None or meant not in optimizer.defaults:
+                continue
+            yield found(
+                "optimizer-setting",
+                f"optimizer: {name}",
+                f"has no effect: {type(optimizer).__name__} knows {meant}, and takes any other name without a word",
+                at=_key_line(subject, name),
+                evidence=f"{name}={group[name]} is ignored, {meant}={group[meant]} is used",
+                effect="this group is trained with the settings of the others",
+                fix=f'Write "{meant}": {group[name]}.',
+            )
+            return
+
+
+def _key_line(subject: Subject, name: str) -> Line | None:
+    """Return the line that writes a group's key."""
+    for file in subject.files:
+        whole = tree(file)
+        for node in ast.walk(whole) if whole is not None else ():
+            if isinstance(node, ast.Dict) and any(getattr(key, "value", None) == name for key in node.keys):
+                return Line(
+                    file, next(k.lineno for k in node.keys if k is not None and getattr(k, "value", "") == name)
+                )
+    return setting_line(subject, name)
+
+
+def safeguard(subject: Subject) -> Iterator[Finding]:
+    """Find an eps of an adaptive optimizer that is far above the gradients that it divides by."""
+    view = seen(subject)
+    if view is None or not view.slopes:
+        return
+    count = sum(gradient.numel() for gradient in view.gradients.values() if gradient is not None)
+    typical = math.sqrt(sum(slope**2 for slope in view.slopes.values()) / max(count, 1))
+    for optimizer, group in settings(subject):
+        eps = group.get("eps")
+        adaptive = "Adam" in type(optimizer).__name__ or type(optimizer).__name__ == "RMSprop"
+        if not adaptive or not isinstance(eps, int | float) or not 0 < typical < eps / 10 or eps < 1e-3:
+            continue
+        yield found(
+            "optimizer-setting",
+            "optimizer: eps",
+            f"is {eps / typical:.0f} times as large as a typical gradient: {type(optimizer).__name__} no longer adapts",
+            severity="warning",
+            at=setting_line(subject, "eps"),
+            evidence=f"eps={eps:g}, gradients of about {typical:.2g}",
+            effect=f"updates are those of SGD with a rate of lr / eps = {float(group['lr']) / eps:.2g}",
+            fix="Use eps=1e-8 (1e-6 in half precision).",
+        )
+        return
 
 
 def _odd(kind: str, group: dict[str, Any], scheduled: bool) -> Iterator[tuple[str, str, Severity, str]]:
@@ -200,4 +267,4 @@ def decay(subject: Subject) -> Iterator[Finding]:
         return
 
 
-RULES = (learning_rate, companions, decay)
+RULES = (learning_rate, companions, unknown_settings, safeguard, decay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
+from trainkit.inspection.step.bounds import bounds
 from trainkit.inspection.step.view import TARGET, WEIGHT, View, seen, source, tensor_of
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators, quiet
@@ -44,6 +46,10 @@ BREAKING = frozenset(
     ]
 )
 """Operations through which no gradient goes, or only zeros."""
+LIKELIHOODS = frozenset(
+    ["sigmoid", "logsigmoid", "softmax", "log_softmax", "softplus", "binary_cross_entropy_with_logits", "cross_entropy"]
+)
+"""Operations of a loss that read outputs as scores of the targets: the greater, the likelier."""
 LEAST = 8
 """Samples from which the signs of gradients say something."""
 
@@ -101,6 +107,8 @@ def wrong_sign(subject: Subject) -> Iterator[Finding]:
     away = _away(point.detach(), target, slope)
     if away is None or away != (not climbing):
         return
+    if not climbing and not _falls_for_ever(view, point.detach(), target, slope) and _codes_itself(view, target):
+        return
     if climbing:
         place, line = "optimizer: maximize", subject.where_made(subject.make_optimizer)
         message, fix = "climbs: with maximize=True the optimizer makes the loss larger", "Leave maximize out."
@@ -146,6 +154,32 @@ def _away(point: Tensor, target: Tensor, slope: Tensor) -> bool | None:
             return True
         return False if bool((agree > 0).all()) else None
     return None
+
+
+def _falls_for_ever(view: View, point: Tensor, target: Tensor, slope: Tensor) -> bool:
+    """Say whether the loss has no least value on the way down, among the outputs that the model can give."""
+    low, high = bounds(view, view.outputs[0])
+    far = (point - 1e4 * slope / slope.abs().max().clamp(min=1e-30)).clamp(low, high)
+    try:
+        with kept_generators(), quiet(), torch.no_grad():
+            value = float(copy.deepcopy(view.subject.loss)(far, target))
+    except Exception:  # noqa: BLE001 - outputs out of the loss's range, such as probabilities above 1
+        return False
+    return value < -100
+
+
+def _codes_itself(view: View, target: Tensor) -> bool:
+    """Say whether outputs are no scores of the targets, but what the loss takes them for: distances, energies."""
+    output = view.outputs[0]
+    low, high = bounds(view, output)
+    readers = view.readers.get(output.number, [])
+    if (low >= 0 and high == math.inf) or any(op.name in ("neg", "rsub") for op in readers):
+        return True
+    if target.is_floating_point() and not bool(((target == 0) | (target == 1)).all()):
+        return True
+    after = [op for op in view.path if op.module is None]
+    likely = bool(low >= 0 and high <= 1) or any(op.name in LIKELIHOODS for op in after)
+    return not likely and target.is_floating_point()
 
 
 def own_labels(subject: Subject) -> Iterator[Finding]:
@@ -229,13 +263,21 @@ def unused_result(subject: Subject) -> Iterator[Finding]:
         yield found(
             "input-never-read",
             f"{type(subject.model).__name__}.forward: input {number + 1}",
-            "is given to the model and never read",
-            severity="warning",
+            "is given to the model and never read (unused)",
+            severity="error" if _measured(fact) else "warning",
             at=code,
             evidence=f"input {number + 1} of {len(view.inputs)}, shape {tuple(fact.shape)}",
             effect="what it says cannot be learnt",
             fix="Use it, or leave it out of the batch.",
         )
+
+
+def _measured(fact: Fact) -> bool:
+    """Say whether an input holds measured values of each sample: no mask, number or length."""
+    values = tensor_of(fact)
+    if values is None or not fact.dtype.is_floating_point or len(fact.shape) < 2:
+        return False
+    return bool((values != values.round()).any())
 
 
 def constant_result(subject: Subject) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
+from trainkit.inspection.source import file_of
 from trainkit.inspection.step.view import INPUT, SHAPING, TARGET, WEIGHT, View, dim_of, seen, shape_text
 from trainkit.inspection.subject import Subject, found
 
@@ -39,6 +40,8 @@ PAIRED = frozenset(
     ]
 )
 """Operations on two tensors, element by element."""
+WEIGHING = frozenset(["matmul", "bmm", "baddbmm", "einsum", "dropout", "scaled_dot_product_attention"])
+"""Operations that take the mean with the weights that a softmax gave."""
 COMPARED = frozenset(["sub", "rsub", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
 
 
@@ -51,11 +54,20 @@ def broadcasting(subject: Subject) -> Iterator[Finding]:
         if op.name not in PAIRED or len(op.inputs) < 2:
             continue
         one, two = op.inputs[:2]
+        if _unshaped(one) is _unshaped(two):
+            continue  # all pairs within one batch are meant
         if (INPUT in view.came(one) and INPUT in view.came(two)) or TARGET in view.came(one) | view.came(two):
             finding = _crossed(view, op, one, two)
             if finding is not None:
                 yield finding
                 return
+
+
+def _unshaped(fact: Fact) -> Fact:
+    """Return the tensor whose numbers these are, in another shape."""
+    while fact.maker is not None and fact.maker.inputs and fact.maker.name in (*SHAPING, "getitem"):
+        fact = fact.maker.inputs[0]
+    return fact
 
 
 def _crossed(view: View, op: Op, one: Fact, two: Fact) -> Finding | None:
@@ -126,6 +138,14 @@ def _broadcast(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...] | 
     return tuple(max(a, b) if 0 not in (a, b) else 0 for a, b in zip(first, second, strict=True))
 
 
+def _attends_to_one(view: View, op: Op) -> bool:
+    """Say whether an attention has one key: a library's where pictures are small, or one of one token to itself."""
+    shape = op.inputs[0].shape
+    weighs = any(user.name in WEIGHING for user in view.recording.users(op.outputs[0]))
+    foreign = not op.own and op.module is not None and file_of(type(view.model.get_submodule(op.module))) is None
+    return weighs and len(shape) > 2 and (foreign or shape[-2:] == (1, 1))
+
+
 def softmax_dimension(subject: Subject) -> Iterator[Finding]:
     """Find a softmax over the batch, over one element, or over the queries of an attention."""
     view = seen(subject)
@@ -139,6 +159,8 @@ def softmax_dimension(subject: Subject) -> Iterator[Finding]:
         if dim is None or dim >= len(fact.shape):
             continue
         place, line = view.place(op)
+        if fact.shape[dim] == 1 and _attends_to_one(view, op):
+            continue
         if fact.shape[dim] == 1:
             yield found(
                 "softmax-of-one",
@@ -290,11 +312,27 @@ def _swaps(view: View, op: Op, fact: Fact, given: Fact) -> bool:
     if len(after) == len(before) + 1:  # (B, T, H * D) to (B, H, T, D)
         split = _split(before, after)
         return split is not None and len(set(before)) == len(before) and split
+    if len(before) == 4 and len(after) < 4 and _channels_last(view, op, before, after):
+        return True
+    if len(after) == len(before) - 1 and len(before) == 4:  # (B, H, T, D) to (B, T, H * D)
+        lead, heads, length, width = before
+        return after == [lead, length, heads * width] and heads != length
     if len(after) == len(before) - 1 and len(before) == 3:  # (N, C, T) to (N * T, C)
         judged = any(reader.name in ("cross_entropy", "nll_loss", "log_softmax") for reader in _readers(view, op))
         made = fact.maker is not None and fact.maker.name == "conv1d"
         return (judged or made) and after == [before[0] * before[2], before[1]] and before[1] != before[2]
     return False
+
+
+def _channels_last(view: View, op: Op, before: list[int], after: list[int]) -> bool:
+    """Say whether (N, C, H, W) is viewed as (N * H * W, C) or (N, H * W, C), which no merging of neighbours gives."""
+    samples, channels, height, width = before
+    rows = [[samples * height * width, channels], [samples, height * width, channels]]
+    if after not in rows or width == channels or height * width == channels:
+        return False
+    made = _features(op.inputs[0], 1)
+    judged = any(reader.name in ("cross_entropy", "nll_loss", "log_softmax") for reader in _readers(view, op))
+    return judged or (made is not None and made[1] == made[2])
 
 
 def _readers(view: View, op: Op) -> list[Op]:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainkit.inspection.subject import Subject
+from trainkit.inspection.loop.copies import Copies, copies_with
+from trainkit.inspection.subject import Scratch, Subject
 
 SECONDS = 0.5
 """Time that one trial may take; ``deep`` gives ten times that."""
 TOTAL = 1.5
 """Time that all trials of a subject may take together; ``deep`` gives ten times that."""
+RECORDED = 10
+"""Multiple of its limit from which a trial is not begun, by the time of the recorded step: a plain one takes less."""
 BATCHES = 8
 """Different batches of a trial, which go round."""
-_SPENT: WeakKeyDictionary[Subject, float] = WeakKeyDictionary()
-_BATCHES: WeakKeyDictionary[Subject, list[Any]] = WeakKeyDictionary()
+Step = Callable[[Any, list[Optimizer], Any], float]
+"""Takes a step of copies with their optimizers on a batch, and gives the loss."""
 
 
 @dataclass(eq=False)
@@ -57,16 +61,16 @@ class Trial:
 
 def batches(subject: Subject) -> list[Any]:
     """Return some training batches, fewer if they are slow to come."""
-    if subject not in _BATCHES:
-        start = time.perf_counter()
-        taken = [subject.batch]
-        samples = subject.samples(subject.batch_size)
-        if (time.perf_counter() - start) * BATCHES < SECONDS:
-            samples = subject.samples(subject.batch_size * BATCHES)
-            chunks = [samples[at : at + subject.batch_size] for at in range(0, len(samples), subject.batch_size)]
-            taken = [subject.collated(chunk) for chunk in chunks if len(chunk) == subject.batch_size] or taken
-        _BATCHES[subject] = taken
-    return _BATCHES[subject]
+    return subject.once(_batches)
+
+
+def _batches(subject: Subject) -> list[Any]:
+    size, first = subject.batch_size, subject.batch
+    if subject.reading * size * BATCHES > SECONDS:
+        return [first]
+    samples = subject.samples(size * BATCHES)
+    chunks = [samples[at : at + size] for at in range(0, len(samples), size)]
+    return [subject.collated(chunk) for chunk in chunks if len(chunk) == size] or [first]
 
 
 def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bool = False) -> Trial | None:
@@ -78,11 +82,11 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         quiet_mode: Whether to train in ``eval()``, without noise.
     """
     more = 10 if subject.deep else 1
-    limit = SECONDS * more
-    if _SPENT.setdefault(subject, 0.0) > TOTAL * more:
+    limit, spent_before = SECONDS * more, subject.once(_spent)
+    if sum(spent_before) > TOTAL * more or subject.trace.seconds * steps > RECORDED * limit:
         return None
     data = batches(subject)
-    with subject.scratch() as scratch:
+    with _parts(subject) as (scratch, step):
         model, optimizers = scratch.model, scratch.optimizers or [torch.optim.Adam(scratch.model.parameters(), lr=1e-3)]
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["lr"] * factor
@@ -93,14 +97,14 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
             for number in range(steps):
                 model.train(not quiet_mode)
                 start = time.process_time()
-                losses.append(_step(subject, scratch, optimizers, data[number % len(data)]))
+                losses.append(step(scratch, optimizers, data[number % len(data)]))
                 spent.append(time.process_time() - start)
                 if not math.isfinite(losses[-1]) or (number < 4 and min(spent) * steps > 2 * limit):
                     break
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
             return None
         finally:
-            _SPENT[subject] += sum(spent)
+            spent_before += spent
         finite = all(math.isfinite(value) for value in losses) and _finite(model)
         if finite and len(losses) < steps:
             return None
@@ -108,10 +112,27 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         return Trial(model, losses, before, after, finite, _moved(subject.model, model))
 
 
-def _step(subject: Subject, scratch: Any, optimizers: list[Optimizer], batch: Any) -> float:
-    if subject.train_step is not None:
-        value = subject.train_step(scratch.model, batch, scratch.loss, scratch.optimizer)
-        return float(value) if isinstance(value, Tensor | float | int) else 0.0
+def _spent(subject: Subject) -> list[float]:
+    return []
+
+
+@contextmanager
+def _parts(subject: Subject) -> Iterator[tuple[Scratch | Copies, Step]]:
+    """Give copies to train, and what takes a step of them: the user's own on copies of all that it holds."""
+    if subject.train_step is None:
+        with subject.scratch() as scratch:
+            yield scratch, partial(_step, subject)
+        return
+    with copies_with(subject, subject.train_step) as copies:
+        yield copies, partial(_own_step, copies.functions[0])
+
+
+def _own_step(function: Callable[..., Any], copies: Scratch | Copies, optimizers: list[Optimizer], batch: Any) -> float:
+    value = function(copies.model, batch, copies.loss, copies.optimizer)
+    return float(value) if isinstance(value, Tensor | float | int) else 0.0
+
+
+def _step(subject: Subject, scratch: Scratch | Copies, optimizers: list[Optimizer], batch: Any) -> float:
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss = subject.run(scratch.model, scratch.loss, batch).loss

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.recording import Fact, Op, Recording, facts_of, recorded
 from trainkit.inspection.source import Line, file_of, fits, tree
 from trainkit.inspection.subject import Subject, unpacked
@@ -102,6 +102,10 @@ SINKS = frozenset(
 """Functions of torch that are losses: prediction first, then target."""
 
 
+FEW = 7
+"""Samples of a smaller batch than the one that was recorded."""
+
+
 @dataclass(eq=False)
 class View:
     """A recorded step with what can be asked of it.
@@ -184,12 +188,19 @@ class View:
 
     @cached_property
     def smaller(self) -> View | Exception | None:
-        """The same forward pass with one sample less; what it raised; None where that says nothing."""
-        subject = self.subject
-        if self.size < 3 or subject.train_step is not None:
+        """The same forward pass with fewer samples; what it raised; None where that says nothing.
+
+        A few samples are enough if all else stays as it was; if not, it is one sample less.
+        """
+        if self.size < 3 or self.subject.train_step is not None:
             return None
+        few = self._of(FEW) if self.size > 2 * FEW else None
+        return few if isinstance(few, View) and self._is_alike(few) else self._of(self.size - 1)
+
+    def _of(self, count: int) -> View | Exception | None:
+        subject = self.subject
         try:
-            batch = subject.collated(subject.samples(self.size - 1))
+            batch = subject.collated(subject.samples(count))
         except Exception:  # noqa: BLE001 - data that cannot be batched otherwise: nothing to compare with
             return None
         with subject.scratch() as scratch:
@@ -210,6 +221,14 @@ class View:
             facts_of(recording, ran.outputs),
             {},
         )
+
+    def _is_alike(self, other: View) -> bool:
+        """Say whether a pass differs in the number of samples alone: not in lengths, operations or how often each."""
+        mine, theirs = ([fact.shape for fact in (*view.inputs, *view.targets)] for view in (self, other))
+        if theirs != [tuple(other.size if size == self.size else size for size in shape) for shape in mine]:
+            return False
+        forward = [op.name for op in self.recording.ops[: len(other.recording.ops)]]
+        return forward == [op.name for op in other.recording.ops]
 
     def following(self, op: Op, fact: Fact) -> tuple[int, ...] | None:
         """Return the dimensions of a tensor that grow with the batch; None if that cannot be told."""
@@ -271,14 +290,9 @@ class View:
         return self.subject.where_made(loss)
 
 
-_KEPT: WeakKeyDictionary[Subject, View | None] = WeakKeyDictionary()
-
-
 def seen(subject: Subject) -> View | None:
     """Return the recorded step of a subject; None if none could be taken."""
-    if subject not in _KEPT:
-        _KEPT[subject] = _view(subject)
-    return _KEPT[subject]
+    return subject.once(_view)
 
 
 def _view(subject: Subject) -> View | None:
@@ -294,12 +308,11 @@ def _view(subject: Subject) -> View | None:
 
 def _of_own_step(subject: Subject) -> View | None:
     """Record the user's own ``train_step`` up to its last ``backward``."""
-    with subject.scratch() as scratch:
-        model, batch = scratch.model, subject.batch
+    assert subject.train_step is not None
+    with copies_with(subject, subject.train_step) as copies:
+        model, batch, step = copies.model, subject.batch, copies.functions[0]
         model.train()
-        assert subject.train_step is not None
-        step = subject.train_step
-        recording, value, error = recorded(model, lambda: step(model, batch, scratch.loss, scratch.optimizer))
+        recording, value, error = recorded(model, lambda: step(model, batch, copies.loss, copies.optimizer))
         ends = [op for op in recording.ops if op.name == "backward"]
         if error is not None:
             return None

@@ -1,0 +1,43 @@
+"""Correct: a cosine that is to fall where the target says that two samples differ."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+BUG = None
+
+
+def blobs(n, seed, k=4, d=16):
+    centres = torch.randn(k, d, generator=torch.Generator().manual_seed(7)) * 0.8
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, k, (n,), generator=g)
+    return centres[y] + torch.randn(n, d, generator=g), y
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8))
+
+    def forward(self, a, b):
+        return F.cosine_similarity(self.net(a), self.net(b))
+
+
+def loss(similarity, target):
+    return torch.where(target == 1, 1 - similarity, F.relu(similarity - 0.2)).mean()
+
+
+def data(n, seed):
+    x, y = blobs(2 * n, seed)
+    return [((x[i], x[i + n]), 1 if y[i] == y[i + n] else -1) for i in range(n)]
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": data(600, 0),
+        "val_set": data(100, 1),
+        "loss": loss,
+        "make_optimizer": lambda m: torch.optim.Adam(m.parameters(), lr=1e-3),
+        "batch_size": 50,
+    }

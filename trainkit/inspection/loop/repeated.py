@@ -1,0 +1,87 @@
+"""What a step does once more than it should, or by an amount that is no longer the gradient's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from trainkit.findings import Finding
+from trainkit.inspection.loop.around import ADAPTIVE
+from trainkit.inspection.loop.watching import Event
+from trainkit.inspection.subject import found
+
+if TYPE_CHECKING:
+    from trainkit.inspection.loop.train_step import Step
+
+FAR_BELOW = 100.0
+"""How many times the norm of every gradient exceeds a limit that sets the step."""
+
+
+def twice(step: Step) -> Iterator[Finding]:
+    """Tell of an optimizer that steps twice along the same gradients, in each of the steps."""
+    seen: list[Event] = []
+    for events in step.seen.steps:
+        pairs = [
+            later
+            for number, event in enumerate(events)
+            if event.kind == "step" and event.norm > 0
+            for later in _again(events[number + 1 :], event)
+        ]
+        if not pairs:
+            return
+        seen += pairs[:1]
+    if len(seen) < 3 or any(isinstance(item, torch.optim.LBFGS) for item in step.subject.optimizers):
+        return
+    yield found(
+        "stepped-twice",
+        f"{step.place}: step",
+        "calls optimizer.step() twice for one backward(): the second moves the weights again along the same gradients",
+        severity="warning",
+        at=seen[0].line or step.at,
+        evidence=f"in {len(seen)} steps, with the same gradient norm ({seen[0].norm:.3g} in the first)",
+        effect="each update is made twice: the rate is not the one that is set",
+        fix="One optimizer.step() after each backward()",
+    )
+
+
+def _again(events: list[Event], first: Event) -> Iterator[Event]:
+    """Yield the step that follows with nothing between that makes or clears gradients."""
+    for event in events:
+        if event.kind in ("backward", "zero_grad", "forward", "clip"):
+            return
+        if event.kind == "step" and event.which == first.which and abs(event.norm - first.norm) < 1e-6 * first.norm:
+            yield event
+            return
+
+
+def clipped_to(step: Step) -> Iterator[Finding]:
+    """Tell of a limit of the norm that every gradient exceeds by far."""
+    events = [event for event in step.seen.events("clip") if event.value is not None and not event.disjoint]
+    lines = {event.line for event in events}
+    by_norm = any(event.line is not None and "clip_grad_norm" in event.line.text for event in events)
+    scaled = bool(step.seen.events("scale"))
+    if len(events) < 3 or len(lines) != 1 or not by_norm or scaled or len(step.subject.optimizers) != 1:
+        return
+    limit = events[0].value or 0.0
+    least = min(event.norm for event in events)
+    if limit <= 0 or any(event.value != limit for event in events) or least < FAR_BELOW * limit:
+        return
+    name = type(step.subject.optimizers[0]).__name__
+    adaptive = any(word in name.lower() for word in ADAPTIVE)
+    yield found(
+        "clip-sets-step",
+        f"{step.place}: clip",
+        f"limits the gradient norm to {limit:g}, far below every norm: clipping sets the step, not the gradient",
+        severity="info" if adaptive else "warning",
+        at=events[0].line or step.at,
+        evidence=f"norms from {least:.3g} to {max(event.norm for event in events):.3g} before clipping",
+        effect=f"{name} hardly minds, but the limit is of no use"
+        if adaptive
+        else f"steps are at least {least / limit:.0f} times smaller than the learning rate says",
+        fix="clip_grad_norm_(model.parameters(), 1.0), or a limit near the usual norm",
+    )
+
+
+RULES = (twice, clipped_to)
