@@ -192,6 +192,18 @@ def test_a_small_last_batch_is_a_warning_and_a_large_one_an_aside() -> None:
 SIZE = [0]
 
 
+def test_a_limit_may_be_given_by_name() -> None:
+    def step(model: Any, batch: Any, loss: Any, optimizer: Any) -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = loss(model(batch[0]), batch[1])
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm=5.0)
+        optimizer.step()
+        return value.detach()
+
+    assert [str(f) for f in found(train_step=step) if f.severity != "info"] == []
+
+
 def test_figures_and_parts() -> None:
     assert (number({"a": 1}), number([2.0, 3]), number("x")) == (1.0, 2.0, None)
     assert len(part(data(), [3, 5])) == 2

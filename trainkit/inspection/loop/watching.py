@@ -244,12 +244,13 @@ class _Watch:
                     stack.callback(world.__setitem__, name, value)
 
     def _clipping_with(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def clip(parameters: Any, limit: Any, *args: Any, **kwargs: Any) -> Any:
+        def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
             held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
             self._note("clip", None, held)
+            limit: Any = args[0] if args else kwargs.get("max_norm", kwargs.get("clip_value"))
             self.events[-1].value = float(limit)
             self.events[-1].disjoint = bool(self.owner) and not any(id(p) in self.owner for p in held)
-            return original(held, limit, *args, **kwargs)
+            return original(held, *args, **kwargs)
 
         return clip
 

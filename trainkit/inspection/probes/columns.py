@@ -18,7 +18,8 @@ from trainkit.inspection.subject import Subject, found
 FEWEST, WIDEST = 200, 512
 """Samples that say something, and columns that are looked at."""
 KINDS, TIMES = 12, 5
-"""Different values of a column of numbers, and samples of each, from which one value is told from its neighbours."""
+"""Different values of a column of numbers, counted as if all were as frequent, and samples of each, from which one
+value is told from its neighbours."""
 TELLS, SMOOTH = 0.3, 0.3
 """Share of the targets' variance that the values of such a column tell, and part of it that their neighbours tell."""
 OFTEN, FAR = 5, 10.0
@@ -39,7 +40,9 @@ def identities(subject: Subject) -> Iterator[Finding]:
         return
     for column, x in enumerate(rows.inputs[: len(y)].T):
         kinds, place, counts = x.unique(return_inverse=True, return_counts=True)
-        if not KINDS <= len(kinds) <= len(x) // TIMES or float(counts.double().median()) < TIMES or not _counts(kinds):
+        if len(kinds) > len(x) // TIMES or float(counts.double().median()) < TIMES or not _counts(kinds):
+            continue
+        if float(1 / (counts / len(x)).square().sum()) < KINDS:  # as with counts of events
             continue
         alone, beside = _told(place, counts, y)
         if alone < TELLS or beside > SMOOTH * alone:
