@@ -26,7 +26,7 @@ from trainkit.recipes.models import MLP
 BUDGET = 3.0
 """CPU seconds that a check may take, beside two steps."""
 CLASSES = 10
-HEAD = """| model | CPU s/step | check CPU s | in steps (min-max) | of the budget |
+HEAD = """| model | CPU ms/step | check CPU s | in steps (min-max) | of the budget |
 | --- | ---: | ---: | ---: | ---: |"""
 
 
@@ -200,7 +200,8 @@ def main(arguments: list[str]) -> None:
     for work, pairs in rounds.items():
         ratios = [check / step for step, check in pairs]
         shares = [check / (BUDGET + 2 * step) for step, check in pairs]
-        cells = [work, *(f"{median(seconds):.3f}" for seconds in zip(*pairs, strict=True))]
+        step, check = (median(seconds) for seconds in zip(*pairs, strict=True))
+        cells = [work, f"{1000 * step:.2f}", f"{check:.3f}"]
         cells += [f"{median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})", f"{median(shares):.0%}"]
         print(f"| {' | '.join(cells)} |")
     for work in works if options.rules else ():
