@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from trainkit.inspection.loop.train_step import Step
 
 ADAPTIVE = ("adam", "rms", "adagrad", "adadelta", "lion", "lamb", "adafactor", "rprop")
+NOTHING = 0.1
+"""Share of itself that a moving average keeps in a step, below which it is none."""
 """Words in the names of optimizers for which the size of a gradient hardly matters."""
 
 
@@ -148,7 +150,7 @@ def averaged(step: Step) -> Iterator[Finding]:
             f"{step.place}: {name}",
             f"the moving average (EMA) keeps {kept:.3g} of itself and takes {1 - kept:.3g} of the new weights: "
             "decay the wrong way round?",
-            severity="warning",
+            severity="error" if kept < NOTHING else "warning",
             at=_averaging(step),
             evidence=f"{name}.{key} over one step",
             effect="the average is the last weights, with all their noise",

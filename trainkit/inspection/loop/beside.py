@@ -51,10 +51,9 @@ class Beside:
     pulled: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
-        held = {name: thing for name, thing in self.copies.held.items() if isinstance(thing, nn.Module)}
-        own = set(self.copies.model.modules())
+        own, loss = set(self.copies.model.modules()), self.copies.loss
         self.others = {
-            name: thing for name, thing in held.items() if thing not in own and thing is not self.copies.loss
+            name: thing for name, thing in self.copies.networks.items() if thing not in own and thing is not loss
         }
         self.first = {name: _state(thing) for name, thing in self.others.items()}
         self.first[""] = _state(self.copies.model)

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from trainkit.inspection.source import is_own
+from trainkit.inspection.source import file_of, is_own
 from trainkit.inspection.subject import Stuck, Subject
 from trainkit.inspection.untouched import copied, kept_generators, quiet
 
@@ -27,6 +27,7 @@ class Copies:
 
     Attributes:
         held: What the functions hold besides, by name: copies too.
+        owners: The objects whose methods they are.
     """
 
     model: nn.Module
@@ -35,6 +36,19 @@ class Copies:
     schedulers: list[Any]
     functions: list[Callable[..., Any]] = field(default_factory=list)
     held: dict[str, Any] = field(default_factory=dict)
+    owners: list[Any] = field(default_factory=list)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Modules that the functions hold besides the model, by name; those in attributes of the user's objects too."""
+        things = [(name, thing) for name, thing in self.held.items() if thing is not self.model]
+        things += [(name, thing) for owner in self.owners for name, thing in _attributes(owner)]
+        inner = [(f"{name}.{key}", part) for name, thing in things for key, part in _attributes(thing)]
+        found: dict[str, nn.Module] = {}
+        for name, thing in (*things, *inner):
+            if isinstance(thing, nn.Module) and not any(thing is each for each in (self.model, *found.values())):
+                found[name] = thing
+        return found
 
     @property
     def optimizer(self) -> Any:
@@ -61,7 +75,7 @@ def copies_with(subject: Subject, *functions: Callable[..., Any]) -> Iterator[Co
                 model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held)
             except Exception as error:
                 raise Stuck(f"cannot be copied: {error}") from error
-        made = Copies(model, loss, optimizers, schedulers, held=held)
+        made = Copies(model, loss, optimizers, schedulers, held=held, owners=list(owners))
         made.functions = [_rebound(function, held, owners) for function in functions]
         yield made
 
@@ -90,6 +104,13 @@ def held_by(function: Any) -> Iterator[tuple[str, Any]]:
             waiting.append(_plain(value))
             yield name, value
         yield from vars(plain).items()
+
+
+def _attributes(thing: Any) -> list[tuple[str, Any]]:
+    """Return what an object of the user's keeps; of a module nothing, whose parts are its own."""
+    if isinstance(thing, nn.Module) or file_of(type(thing)) is None:
+        return []
+    return list(getattr(thing, "__dict__", {}).items())
 
 
 def _names(code: CodeType) -> set[str]:

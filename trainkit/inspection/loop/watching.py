@@ -161,8 +161,7 @@ class _Watch:
 
     def _followers(self) -> list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]]:
         """Return tensors that no optimizer holds and that have a trained one of the same name: an average's."""
-        others = {name: thing for name, thing in self.copies.held.items() if isinstance(thing, nn.Module)}
-        others |= dict(self.copies.model.named_children())
+        others = self.copies.networks | dict(self.copies.model.named_children())
         found: list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]] = []
         for name, other in others.items():
             theirs = dict(other.named_parameters())

@@ -5,6 +5,7 @@ from trainkit.inspection.step import (
     alignments,
     attention,
     batches,
+    derivatives,
     diffusion,
     directions,
     formulas,
@@ -54,5 +55,6 @@ FAMILIES = (
     policies,
     directions,
     diffusion,
+    derivatives,
 )
 RULES = tuple(rule for family in FAMILIES for rule in family.RULES)
