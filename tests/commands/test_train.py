@@ -367,8 +367,8 @@ def test_a_training_that_diverges_exits_with_1_and_leaves_the_earlier_checkpoint
     assert answer.code == 1
     assert answer.err.startswith("trainkit: step ")
     assert "the loss is" in answer.err
-    assert "optimizer.lr" in answer.err
-    assert len(answer.err.splitlines()) == 3
+    assert answer.err.count("optimizer.lr") == 1
+    assert len(answer.err.splitlines()) <= 9
     last = saved("run")
     assert 0 < last["counters"]["step"] < int(answer.err.split()[2].rstrip(":"))
     assert all(value.isfinite().all() for value in last["model"].values())

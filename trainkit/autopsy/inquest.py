@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_LEFT_OUT = 3
 """Steps of a run that are looked into though it goes on without them."""
-USUAL = "a smaller optimizer.lr, trainer.gradient_clip_val=1.0, or trainer.on_nonfinite=skip"
+USUAL = "trainer.gradient_clip_val=1.0, or trainer.on_nonfinite=skip"
 
 
 def step_of(trainer: Trainer, epoch: int, batch: int, window: Sequence[Any] | None = None) -> Step:
@@ -111,13 +111,14 @@ def bad_numbers(trainer: Trainer, error: NonFinite) -> TrainingError:
     flat = [index for indices in step.samples for index in indices]
     name = getattr(trainer.train_loader, "name", "train")
     samples = f"; samples {', '.join(map(str, flat[:FEW]))}{', ...' * (len(flat) > FEW)} of data.{name}" if flat else ""
-    usual = "" if autopsy.kind == "data" else USUAL
+    usual = USUAL if "optimizer.lr" in autopsy.fix else f"a smaller optimizer.lr, {USUAL}"
+    advice = filter(None, [autopsy.fix, "" if autopsy.kind == "data" else usual])
     lines = [
         f"step {error.step}: {error.what}; first: {autopsy.first}",
         *autopsy.lines(),
         f"epoch {error.epoch + 1}, batch {error.batch}{samples}; the weights are those of step {error.step - 1}",
         *_kept(trainer, step, autopsy, told),
-        f"try {'; or '.join(filter(None, [autopsy.fix, usual]))}",
+        f"try {'; or '.join(advice)}",
     ]
     return TrainingError("\n  ".join(lines))
 

@@ -87,8 +87,8 @@ class Proof:
                 self.kills = done or self.kills
                 continue
             what = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            last = "\n".join(said.strip().splitlines()[-6:])
-            problem = f"the {name} run, process {number + 1}: {what}\n{last}\n{shlex.join(self.command(name))}"
+            words, line = _last_words(said), shlex.join(self.command(name))
+            problem = f"the {name} run, process {number + 1}: {what}\n{words}\n{line}"
             raise ConfigError(problem) if code == 2 else TrainingError(problem)
 
     def _progress(self, text: str, start: float) -> None:
@@ -190,6 +190,13 @@ def _overrides(options: Options) -> list[str]:
     if config.trainer.min_epochs:
         more.append("trainer.min_epochs=0")  # which would bear no stop after some steps
     return more
+
+
+def _last_words(said: str) -> str:
+    """Return trainkit's own message at the end of what a run printed; else its last lines."""
+    lines = said.strip().splitlines()
+    own = [number for number, line in enumerate(lines) if line.startswith("trainkit: ")]
+    return "\n".join(lines[own[-1] :] if own else lines[-6:])
 
 
 def _process(command: Sequence[str], output: Path) -> tuple[int, str]:

@@ -70,7 +70,7 @@ class Activations:
     _target_: str = "trainkit.diagnostics.Activations"
     every: int = key(100, EVERY, least=1)
     layers: list[str] = key([], LAYERS)
-    window: int = key(500, "Values in a row that must be zero, or saturated, before a unit is dead.", least=1)
+    window: int = key(200, "Values in a row that must be zero, or saturated, before a unit is dead.", least=1)
 
 
 @part
@@ -89,6 +89,16 @@ class Updates:
     _target_: str = "trainkit.diagnostics.Updates"
     every: int = key(50, EVERY, least=1)
     layers: list[str] = key([], LAYERS)
+
+
+@part
+class Histograms:
+    """Draws how weights, gradients and outputs are spread, for loggers that take histograms."""
+
+    _target_: str = "trainkit.diagnostics.Histograms"
+    every: int = key(100, EVERY, least=1)
+    layers: list[str] = key(["*"], "Patterns of the parameters and modules that are drawn.")
+    bins: int = key(32, "Parts of the range from the least to the largest number.", least=2)
 
 
 @part
@@ -281,7 +291,7 @@ class TorchvisionImages:
 
 OWN: tuple[type, ...] = (
     *(Progress, EarlyStopping, Predictions, Profiler, TensorBoard, Store, WeightAverage),
-    *(Activations, Gradients, Updates, Clipping, Throughput, Learning, Doctor),
+    *(Activations, Gradients, Updates, Histograms, Clipping, Throughput, Learning, Doctor),
     *(Classification, BinaryAccuracy, Regression, Supervised),
     *(MLP, ConvolutionalEncoder, Head, Classifier, CNN, AutoMPG, Digits, TorchvisionImages),
     *TRANSFER,
@@ -303,7 +313,16 @@ MODULES = {
     "trainkit.callbacks.freeze_table.FreezeTable": "trainkit.callbacks.FreezeTable",
     **{
         f"trainkit.diagnostics.{name.lower()}.{name}": f"trainkit.diagnostics.{name}"
-        for name in ("Activations", "Gradients", "Updates", "Clipping", "Throughput", "Learning", "Doctor")
+        for name in (
+            "Activations",
+            "Gradients",
+            "Updates",
+            "Histograms",
+            "Clipping",
+            "Throughput",
+            "Learning",
+            "Doctor",
+        )
     },
     "trainkit.loggers.tensorboard.TensorBoard": "trainkit.loggers.TensorBoard",
     "trainkit.checkpoint.store.Store": "trainkit.checkpoint.Store",
