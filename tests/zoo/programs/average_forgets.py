@@ -10,7 +10,7 @@ BUG = {
     "where": 'average',
     "code": 'kept.mul_',
     "static": False,
-    "severity": 'warning',
+    "severity": 'error',
     "keywords": ['average', 'decay'],
     "rule": 'average-forgets',
 }
