@@ -180,3 +180,25 @@ def test_a_model_alone_is_read() -> None:
 
     (finding,) = trainkit.check(Blocks())
     assert (finding.rule, finding.severity, finding.place) == ("unregistered-module", "error", "Blocks.blocks")
+
+
+def test_what_cannot_be_looked_at_is_told_with_its_cure() -> None:
+    class Broken(Dataset[Any]):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Any:
+            raise OSError(f"no file {index}")
+
+    class Locked(nn.Linear):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("holds a lock")
+
+    data = TensorDataset(torch.randn(8, 4), torch.randn(8, 1))
+    for model, train_set, cure in (
+        (nn.Linear(4, 1), Broken(), "collate"),
+        (Locked(4, 1), data, "__deepcopy__"),
+        (nn.Linear(3, 1), data, "Mend that line"),
+    ):
+        findings = trainkit.check(model, loss=nn.MSELoss(), train_set=train_set)
+        assert any(cure in finding.fix for finding in findings), findings

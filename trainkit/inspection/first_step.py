@@ -19,12 +19,14 @@ def runs(subject: Subject) -> Iterator[Finding]:
     except Stuck as stuck:
         cause = stuck.__cause__
         at = raised_at(cause) if cause is not None else None
-        yield found("no-batch", "train_set", str(stuck), at=at, effect="nothing can be trained")
+        fix = "Make collate([train_set[0], train_set[1]]) run"
+        yield found("no-batch", "train_set", str(stuck), at=at, effect="nothing can be trained", fix=fix)
         return
     try:
         trace = subject.trace
     except Stuck as stuck:
-        yield found("cannot-copy", "model", f"{stuck}; only its source was read", severity="info")
+        fix = "Keep files, locks and sockets out of modules, or give the class a __deepcopy__"
+        yield found("cannot-copy", "model", f"{stuck}; only its source was read", severity="info", fix=fix)
         return
     if trace.error is not None and subject.train_step is None:
         yield _failure(trace, trace.error)
@@ -37,7 +39,15 @@ def _failure(trace: Trace, error: Exception) -> Finding:
         f"{call.path or 'model'}{[list(fact.shape) for fact in call.inputs]}" for call in trace.recording.calls[-4:]
     )
     message = f"cannot be run on the first batch: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return found("step-fails", place, message, at=raised_at(error), evidence=shapes, effect="nothing can be trained")
+    return found(
+        "step-fails",
+        place,
+        message,
+        at=raised_at(error),
+        evidence=shapes,
+        effect="nothing can be trained",
+        fix="Mend that line, or give the check what the training is given: collate, train_step, loss(output, target)",
+    )
 
 
 def raised_at(error: BaseException) -> Line | None:

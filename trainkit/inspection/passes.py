@@ -119,7 +119,7 @@ def _steady(subject: Subject) -> Steady:
         outputs = subject.forward(model, batch)
         still = _is_still(held, _held(model))
         after = dict(model.named_buffers())
-        moved = [name for name, old in before.items() if name in after and not _equal(old, after[name])]
+        moved = [name for name, old in before.items() if name in after and not equal(old, after[name])]
         training = [path for path, module in model.named_modules() if module.training]
         order = torch.randperm(PROBED, generator=torch.Generator().manual_seed(0))
         parts, same = order.split(PROBED // 2 + 1), False
@@ -140,7 +140,8 @@ def _is_still(before: list[tuple[Any, int]], after: list[tuple[Any, int]]) -> bo
     return same and all(a is b and m == n for (a, m), (b, n) in zip(before, after, strict=True))
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def equal(one: Tensor, other: Tensor) -> bool:
+    """Say whether two tensors have one shape and equal values."""
     return one.shape == other.shape and torch.equal(one, other)
 
 

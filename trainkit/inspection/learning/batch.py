@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 from trainkit.findings import Finding
 from trainkit.inspection.learning.lessons import STEPS, Lessons, lessons_of
@@ -43,7 +42,6 @@ WITHOUT: dict[Part, tuple[str, str, str]] = {
         "Clip at about the usual norm, such as 1.0.",
     ),
 }
-_LEVELLED: WeakKeyDictionary[Subject, Course | None] = WeakKeyDictionary()
 
 
 def by_heart(subject: Subject) -> Iterator[Finding]:
@@ -191,14 +189,16 @@ def _of_step(lessons: Lessons, part: Part) -> Line | None:
 
 def levelled(subject: Subject) -> Course | None:
     """Return what is learned of one batch if each sample has the same input; None if that cannot be tried."""
-    if subject not in _LEVELLED:
-        lessons = lessons_of(subject)
-        _LEVELLED[subject] = None
-        if lessons is not None and subject.runs and lessons.count >= FEW and _has_targets(subject):
-            level = Level(lessons.count)
-            course = lessons.taught([lessons.one], STEPS, level=level)
-            _LEVELLED[subject] = course if level.whole else None
-    return _LEVELLED[subject]
+    return subject.once(_levelled)
+
+
+def _levelled(subject: Subject) -> Course | None:
+    lessons = lessons_of(subject)
+    if lessons is None or not subject.runs or lessons.count < FEW or not _has_targets(subject):
+        return None
+    level = Level(lessons.count)
+    course = lessons.taught([lessons.one], STEPS, level=level)
+    return course if level.whole else None
 
 
 def _has_targets(subject: Subject) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from trainkit.findings import Finding
 from trainkit.inspection.learning.lessons import ROUNDS, lessons_of, shuffled
@@ -18,7 +17,6 @@ BETTER = 0.02
 """Share of the first loss by which it is less on held-out samples if labels say anything."""
 APART = 0.3
 """Share of the first loss by which learned and held-out samples are apart if they were learned by heart."""
-_COMPARED: WeakKeyDictionary[Subject, Compared | None] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ class Compared:
 
 def compared(subject: Subject) -> Compared | None:
     """Return what real and shuffled labels do to held-out samples; None if there are none, or no time."""
-    if subject not in _COMPARED:
-        _COMPARED[subject] = _compared(subject)
-    return _COMPARED[subject]
+    return subject.once(_compared)
 
 
 def _compared(subject: Subject) -> Compared | None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 from time import thread_time
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -30,7 +29,6 @@ SAME = 0.9
 """Share of equal targets above which a batch with shuffled ones is the same batch."""
 LARGE, LITTLE = 32, 8
 """Samples of a batch, and of one where steps are slow."""
-_KNOWN: WeakKeyDictionary[Subject, Lessons | None] = WeakKeyDictionary()
 
 
 class Lessons:
@@ -186,9 +184,7 @@ class Lessons:
 
 def lessons_of(subject: Subject) -> Lessons | None:
     """Return the short trainings of a subject that is inspected deeply; None if it cannot be trained."""
-    if subject not in _KNOWN:
-        _KNOWN[subject] = _begun(subject)
-    return _KNOWN[subject]
+    return subject.once(_begun)
 
 
 def _begun(subject: Subject) -> Lessons | None:

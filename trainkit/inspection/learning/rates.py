@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from trainkit.findings import Finding
 from trainkit.inspection.learning.lessons import STEPS, Lessons, lessons_of
@@ -27,7 +26,6 @@ FALLS, BLOWS, LOST = 0.03, 0.25, 20.0
 """Share of the first loss by which it has fallen, has blown up after that, and is lost although it never fell."""
 LEARNS = 0.3
 """Share of the first loss by which a better rate must lower it."""
-_SWEPT: WeakKeyDictionary[Subject, Sweep | None] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -56,13 +54,13 @@ class Sweep:
 
 def sweep_of(subject: Subject) -> Sweep | None:
     """Return the range test of a subject; None without an optimizer, without time, or if the loss falls at no rate."""
-    if subject not in _SWEPT:
-        lessons = lessons_of(subject)
-        _SWEPT[subject] = _swept(lessons) if lessons is not None and subject.runs else None
-    return _SWEPT[subject]
+    return subject.once(_swept)
 
 
-def _swept(lessons: Lessons) -> Sweep | None:
+def _swept(subject: Subject) -> Sweep | None:
+    lessons = lessons_of(subject)
+    if lessons is None or not subject.runs:
+        return None
     rate = max((peak for peaks in lessons.peaks for peak in peaks), default=0.0)
     if rate <= 0:
         return None

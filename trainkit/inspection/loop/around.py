@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ def averaged(step: Step) -> Iterator[Finding]:
 
 def _averaging(step: Step) -> Line | None:
     """Return the line that moves the average, in the step or in a function that it calls."""
-    from trainkit.inspection.source import tree
-
     if step.code is None:
         return None
     whole = tree(step.code.file)

@@ -109,7 +109,7 @@ def _dimensions(run: Evaluated) -> Iterator[Finding]:
         if op.module is not None or size < 2:
             continue
         near = any(id(fact) in outputs for fact in op.inputs)
-        if op.name in ("argmax", "max", "softmax") and near and _over_batch(op, size):
+        if op.name in ("argmax", "max", "softmax") and near and _over_batch(op):
             yield found(
                 "argmax-over-batch",
                 f"{run.place}: {op.name}",
@@ -134,9 +134,9 @@ def _dimensions(run: Evaluated) -> Iterator[Finding]:
             return
 
 
-def _over_batch(op: Op, size: int) -> bool:
+def _over_batch(op: Op) -> bool:
     shape = op.inputs[0].shape
-    if len(shape) != 2 or shape[0] not in (size, shape[0]) or shape[0] < 2 or shape[1] < 2:
+    if len(shape) != 2 or shape[0] < 2 or shape[1] < 2:
         return False
     dim = op.setting("dim", 1, op.kwargs.get("axis"))
     if dim is None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.passes import NEAR, distance, in_eval, probed, steady
+from trainkit.inspection.passes import NEAR, distance, equal, in_eval, probed, steady
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
@@ -84,13 +84,9 @@ def _outside(model: nn.Module, fresh: nn.Module) -> tuple[str, Line | None]:
             continue
         for name, value in vars(module).items():
             theirs = vars(other).get(name)
-            if isinstance(value, Tensor) and isinstance(theirs, Tensor) and not _equal(value, theirs):
+            if isinstance(value, Tensor) and isinstance(theirs, Tensor) and not equal(value, theirs):
                 return f"{path}.{name}".strip("."), _set_at(module, name)
     return type(model).__name__, None
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
 
 
 def _set_at(module: nn.Module, name: str) -> Line | None:
@@ -158,7 +154,7 @@ def round_trip(subject: Subject) -> Iterator[Finding]:
         left = [
             name
             for (name, a), (_, b) in zip(one.named_parameters(), other.named_parameters(), strict=True)
-            if not _equal(a, b)
+            if not equal(a, b)
         ]
     if left:
         yield found(

@@ -51,7 +51,8 @@ def steps(subject: Subject) -> Iterator[Finding]:
             return
         message = f"raises on copies: {type(seen.error).__name__}: {' '.join(str(seen.error).split())[:200]}"
         at = _raised(seen.error) or step.at
-        yield found("step-fails", step.place, message, at=at, effect="nothing can be trained")
+        fix = "Mend that line; it is called as train_step(model, batch, loss, optimizer)"
+        yield found("step-fails", step.place, message, at=at, effect="nothing can be trained", fix=fix)
         return
     if not seen.steps:
         return

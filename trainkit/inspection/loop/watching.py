@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import process_time
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,6 @@ FEW = 4
 """Samples in a batch where steps are slow: what they call, and in which order, hangs on no number of samples."""
 STRAY = -1
 """Number of an optimizer that is none of the training's."""
-_SEEN: WeakKeyDictionary[Subject, Watched] = WeakKeyDictionary()
 
 
 @dataclass(slots=True)
@@ -97,11 +95,13 @@ def watched(subject: Subject) -> Watched:
     Raises:
         Stuck: If nothing can be copied.
     """
-    if subject not in _SEEN:
-        assert subject.train_step is not None
-        with copies_with(subject, subject.train_step) as copies:
-            _SEEN[subject] = _Watch(subject, copies).run()
-    return _SEEN[subject]
+    return subject.once(_watched)
+
+
+def _watched(subject: Subject) -> Watched:
+    assert subject.train_step is not None
+    with copies_with(subject, subject.train_step) as copies:
+        return _Watch(subject, copies).run()
 
 
 class _Watch:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter, process_time
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,7 +26,6 @@ SECONDS, WAITED = 0.5, 0.8
 FEWEST = 8
 """Samples that are read however long they take."""
 NAMES_OF_TARGETS = ("labels", "label", "target", "targets")
-_READ: WeakKeyDictionary[Subject, dict[str, Table | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +127,15 @@ class Table:
 
 def table(subject: Subject, name: str) -> Table | None:
     """Return evenly spread samples of ``train_set`` or ``val_set``, None if it cannot be indexed."""
-    known = _READ.setdefault(subject, {})
-    if name not in known:
-        data = getattr(subject, name)
-        known[name] = _read(subject, data) if indexed(data) else None
-    return known[name]
+    return subject.once(_of_training if name == "train_set" else _of_validation)
+
+
+def _of_training(subject: Subject) -> Table | None:
+    return _read(subject, subject.train_set) if indexed(subject.train_set) else None
+
+
+def _of_validation(subject: Subject) -> Table | None:
+    return _read(subject, subject.val_set) if indexed(subject.val_set) else None
 
 
 def affordable(subject: Subject, count: int) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,8 +25,6 @@ MANY = 20_000
 FEW = 6
 """Samples in a batch that is passed only to see what a model does."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_EVALUATIONS: WeakKeyDictionary[Subject, Evaluation | None] = WeakKeyDictionary()
-_BEHAVIOURS: WeakKeyDictionary[Subject, Behaviour | None] = WeakKeyDictionary()
 
 
 @dataclass(eq=False)
@@ -79,23 +76,19 @@ class Behaviour:
 
 def evaluation(subject: Subject) -> Evaluation | None:
     """Return a recorded pass in ``eval()``; None if there is no data or the model cannot be run."""
-    if subject not in _EVALUATIONS:
-        _EVALUATIONS[subject] = _tried(subject, _evaluate)
-    return _EVALUATIONS[subject]
+    return _tried(subject, _evaluate)
 
 
 def behaviour(subject: Subject) -> Behaviour | None:
     """Return what two training steps leave behind; None if there is no data or the model cannot be run."""
-    if subject not in _BEHAVIOURS:
-        _BEHAVIOURS[subject] = _tried(subject, _behave)
-    return _BEHAVIOURS[subject]
+    return _tried(subject, _behave)
 
 
 def _tried(subject: Subject, what: Callable[[Subject], T]) -> T | None:
     if subject.train_set is None or not forward_parts(subject):
         return None
     try:
-        return what(subject)
+        return subject.once(what)
     except Stuck:
         return None
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -18,7 +17,6 @@ from trainkit.inspection.subject import Subject
 
 MISSING = object()
 """What a name stands for that cannot be told without running."""
-_PARTS: WeakKeyDictionary[Subject, list[Part]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +127,7 @@ def parts_from(entry: Any, owner: type | None = None, path: str = "", place: str
 
 def forward_parts(subject: Subject) -> list[Part]:
     """Return all functions of the user's that run in the ``forward`` of a module, each once."""
-    if subject not in _PARTS:
-        _PARTS[subject] = _forward_parts(subject)
-    return _PARTS[subject]
+    return subject.once(_forward_parts)
 
 
 def _forward_parts(subject: Subject) -> list[Part]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import torch
 from torch import Tensor
 
@@ -11,17 +9,13 @@ from trainkit.inspection.loop.watching import watched
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Stuck, Subject
 
-_KEPT: WeakKeyDictionary[Subject, frozenset[str]] = WeakKeyDictionary()
-
 
 def starved(subject: Subject) -> frozenset[str]:
     """Return the names of optimized weights that no loss gives a gradient other than zero.
 
     A gradient of exactly zero counts only if it stays so for other weights: behind a gate of 0 it does not.
     """
-    if subject not in _KEPT:
-        _KEPT[subject] = frozenset(_starved(subject))
-    return _KEPT[subject]
+    return frozenset(subject.once(_starved))
 
 
 def _starved(subject: Subject) -> set[str]:
