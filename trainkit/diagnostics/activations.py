@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainkit.diagnostics.diagnostic import Sampled, largest, layer_of
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from trainkit.trainer import Trainer
 
 log = logging.getLogger("trainkit")
+
+Row = NDArray[Any]
 
 SHARE = 0.5
 """Share of a layer's units that may be stuck. CS231n, "Neural Networks Part 1": as much as 40 % of a network can be
@@ -53,11 +58,15 @@ class Stuck:
     def __init__(self) -> None:
         self.layers: dict[str, tuple[str, int]] = {}
         """The kind and the number of units of each layer, in the order of the row."""
-        self._row = torch.zeros(2, 0, dtype=torch.int64)  # values, and samples, in a row
+        self._row = np.zeros((2, 0), np.int64)  # values, and samples, in a row
         self._sizes: list[int] = []
-        self._added = self._borne = torch.zeros(0)  # what a sample adds to the row, and how many values may be live
+        self._starts: list[int] = []
+        self._added: Row = np.zeros(0)
+        """What a sample adds to the row."""
+        self._borne: Row = np.zeros(0)
+        """How many values of a unit may be live all the same."""
 
-    def add(self, sites: dict[str, Site], live: Tensor, window: int) -> tuple[dict[str, float], dict[str, float]]:
+    def add(self, sites: dict[str, Site], live: Row, window: int) -> tuple[dict[str, float], dict[str, float]]:
         """Take in a sample: how many of each unit's values were live.
 
         Returns:
@@ -68,47 +77,51 @@ class Stuck:
         layers = {name: (site.kind.what, len(site.live)) for name, site in sites.items()}
         if sizes != self._sizes or layers != self.layers:
             self._lay_out(layers, sizes)
-        self._row.add_(self._added).mul_(live <= self._borne)
-        units = [units for _, units in layers.values()]
-        alive = torch.stack([part.sum() for part in live.split(units)]).tolist()
-        idle = {n: 1.0 - c / (u * size) for n, c, u, size in zip(layers, alive, units, sizes, strict=True)}
-        return idle, self.dead(window)
+        self._row += self._added
+        self._row *= live <= self._borne
+        alive = np.add.reduceat(live, self._starts, dtype=np.float64).tolist()
+        seen = zip(layers.items(), alive, sizes, strict=True)
+        return {name: 1.0 - count / (units * size) for (name, (_, units)), count, size in seen}, self.dead(window)
 
     def dead(self, window: int) -> dict[str, float]:
         """Return the share of each layer's units that are dead."""
-        longest = self._row[0].max().item() if self.layers else 0
+        longest = self._row[0].max() if self.layers else 0
         if longest < window:
             return dict.fromkeys(self.layers, 0.0)
-        stuck = ((self._row[0] >= window) & (self._row[1] >= FEWEST)).float()
-        parts = stuck.split([units for _, units in self.layers.values()])
-        return {name: part.mean().item() for name, part in zip(self.layers, parts, strict=True)}
+        stuck = (self._row[0] >= window) & (self._row[1] >= FEWEST)
+        dead = np.add.reduceat(stuck, self._starts, dtype=np.int64).tolist()
+        return {name: count / units for (name, (_, units)), count in zip(self.layers.items(), dead, strict=True)}
 
     def _lay_out(self, layers: dict[str, tuple[str, int]], sizes: list[int]) -> None:
         if layers != self.layers:
-            self._row = torch.cat([self._known(name, layer) for name, layer in layers.items()], 1)
-        units = torch.tensor([units for _, units in layers.values()])
-        values = torch.tensor(sizes).repeat_interleave(units)
-        borne = torch.tensor([STILL_LIVE * (kind == "saturated") for kind, _ in layers.values()])
-        self.layers, self._sizes = layers, sizes
-        self._added, self._borne = (
-            torch.stack([values, torch.ones_like(values)]),
-            values * borne.repeat_interleave(units),
-        )
+            self._row = np.concatenate([self._known(name, layer) for name, layer in layers.items()], 1)
+        units = [units for _, units in layers.values()]
+        values = np.repeat(sizes, units)
+        borne = np.repeat([STILL_LIVE * (kind == "saturated") for kind, _ in layers.values()], units)
+        self.layers, self._sizes, self._starts = layers, sizes, _starts(units)
+        self._added, self._borne = np.stack([values, np.ones_like(values)]), values * borne
 
-    def _known(self, name: str, layer: tuple[str, int]) -> Tensor:
+    def _known(self, name: str, layer: tuple[str, int]) -> Row:
         if self.layers.get(name) != layer:
-            return torch.zeros(2, layer[1], dtype=torch.int64)
+            return np.zeros((2, layer[1]), np.int64)
         start = sum(units for _, units in list(self.layers.values())[: list(self.layers).index(name)])
         return self._row[:, start : start + layer[1]]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the row, and what stands in it."""
-        return {"layers": {name: list(layer) for name, layer in self.layers.items()}, "row": self._row.clone()}
+        layers = {name: list(layer) for name, layer in self.layers.items()}
+        return {"layers": layers, "row": torch.from_numpy(self._row).clone()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.layers = {name: (kind, units) for name, (kind, units) in state_dict["layers"].items()}
-        self._row, self._sizes = state_dict["row"], []
+        self._starts = _starts([units for _, units in self.layers.values()])
+        self._row, self._sizes = state_dict["row"].numpy().copy(), []
+
+
+def _starts(units: Sequence[int]) -> list[int]:
+    """Return where the units of each layer begin in a row of all."""
+    return [0, *accumulate(units)][:-1]
 
 
 class Activations(Sampled):
@@ -176,7 +189,7 @@ class Activations(Sampled):
             return
         sites, outputs = look.hidden, [t for norm, mean, _ in look.outputs.values() for t in (norm, mean)]
         live = [site.live.to(outputs[0].device) for site in sites.values()]
-        read = torch.cat([torch.stack(outputs), *live]).cpu()  # host-device sync
+        read = torch.cat([torch.stack(outputs), *live]).cpu().numpy()  # host-device sync
         norm, mean = read[0 : len(outputs) : 2].tolist(), read[1 : len(outputs) : 2].tolist()
         seen = zip(look.outputs.items(), norm, mean, strict=True)
         spreads = {name: sqrt(max(n**2 / size - m**2, 0.0)) for (name, (*_, size)), n, m in seen}

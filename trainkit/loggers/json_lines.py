@@ -14,6 +14,8 @@ from trainkit.loggers.logger import Axis
 if TYPE_CHECKING:
     from trainkit.state import Counters
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
 
 class JSONLines:
     """Writes records ``{"step", "epoch", "time", NAME: value, ...}``, time in seconds since 1970.
@@ -35,7 +37,7 @@ class JSONLines:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", buffering=1)  # by line, so that a kill loses none
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        self._file.write(_ENCODER.encode(record) + "\n")
 
     def image(self, name: str, image: Any, counters: Counters) -> None:
         """Leave pictures to others."""
