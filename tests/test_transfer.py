@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+import trainkit
 from trainkit.__main__ import main
 from trainkit.checkpoint import read
 from trainkit.recipes.data.photographs import STAMPS
@@ -221,11 +222,27 @@ def test_the_adapters_of_a_run_are_merged_into_a_plain_network(lora: Path) -> No
     plain.load_state_dict(torch.load(lora / "plain.pt", weights_only=True))
 
 
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CNN that knows the digits, and an MLP that learned them from its scores."""
+    folder = tmp_path_factory.mktemp("distillation")
+    train(folder, "recipe=cnn", "run_dir=runs/teacher")
+    train(folder, "recipe=distillation", "run_dir=student")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_distillation_needs_no_labels(tmp_path: Path) -> None:
+def test_distillation_needs_no_labels(distilled: Path) -> None:
     """Its file expects 0.987, from the teacher's scores alone."""
-    train(tmp_path, "recipe=cnn", "run_dir=runs/teacher")
-    train(tmp_path, "recipe=distillation", "run_dir=student")
-    assert summary(tmp_path / "student")["metrics"]["test/accuracy"] > 0.96
-    assert not any("teacher" in name for name in weights(tmp_path / "student"))
+    assert summary(distilled / "student")["metrics"]["test/accuracy"] > 0.96
+    assert not any("teacher" in name for name in weights(distilled / "student"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["lora", "distillation"])
+def test_a_training_that_begins_with_a_run_is_not_suspected(
+    recipe: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(request.getfixturevalue({"lora": "lora", "distillation": "distilled"}[recipe]))
+    assert [str(finding) for finding in trainkit.check(recipe)] == []

@@ -202,3 +202,21 @@ def test_what_cannot_be_looked_at_is_told_with_its_cure() -> None:
     ):
         findings = trainkit.check(model, loss=nn.MSELoss(), train_set=train_set)
         assert any(cure in finding.fix for finding in findings), findings
+
+
+@pytest.mark.parametrize(("width", "deep"), [(16, False), (1800, False), (1800, True)])
+def test_short_trainings_that_are_left_out_are_told(width: int, deep: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
+    x = torch.randn(16, 8)
+    findings = trainkit.check(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        train_set=TensorDataset(x, (x[:, 0] > 0).long()),
+        optimizer=torch.optim.SGD(model.parameters(), 0.01),
+        batch_size=4,
+        deep=deep,
+    )
+    left_out = [finding for finding in findings if finding.rule == "not-tried"]
+    assert [finding.severity for finding in left_out] == ["info"] * (width > 1000 and not deep)
+    assert all("--deep" in finding.fix for finding in left_out)

@@ -20,6 +20,7 @@ from trainkit.inspection.folding import folded
 from trainkit.inspection.loop import evaluation, parameters, schedules, train_step
 from trainkit.inspection.reading.contracts import uninitialised
 from trainkit.inspection.source import own_line
+from trainkit.inspection.step import trial
 from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
 
@@ -34,6 +35,7 @@ FAMILIES: tuple[tuple[Rule, ...], ...] = (
     evaluation.RULES,
     step.RULES,
     learning.RULES,
+    trial.RULES,
 )
 """All rules, in the order in which they look."""
 
@@ -144,6 +146,8 @@ def _attach(subject: Subject, optimizer: Any, scheduler: Any) -> None:
             (subject.model,) = copied(subject.model)
             optimizer = optimizer(subject.model)
     subject.optimizers = _several(optimizer)
+    if made and subject.given is not None and _train(subject.optimizers, subject.given):
+        subject.model = subject.given  # made before, whatever the function is given
     if callable(scheduler) and not hasattr(scheduler, "step"):
         subject.make_scheduler = scheduler
         if not made:
@@ -151,6 +155,12 @@ def _attach(subject: Subject, optimizer: Any, scheduler: Any) -> None:
         with kept_generators(), quiet():
             scheduler = scheduler(subject.optimizers[0] if len(subject.optimizers) == 1 else subject.optimizers)
     subject.schedulers = _several(scheduler)
+
+
+def _train(optimizers: list[Any], model: nn.Module) -> bool:
+    """Say whether some optimizers hold parameters of a model."""
+    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    return any(id(parameter) in held for parameter in model.parameters())
 
 
 def _several(thing: Any) -> list[Any]:

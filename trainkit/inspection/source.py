@@ -157,7 +157,8 @@ def built_at(model: nn.Module, path: str, files: Iterable[str] = ()) -> Line | N
         parent = parent.rpartition(".")[0]
         code = code_of(type(model.get_submodule(parent)))
         if code is not None:
-            return _in_class(code, path.removeprefix(parent).lstrip(".").split(".")[0], wanted)
+            name = path.removeprefix(parent).lstrip(".").split(".")[0]
+            return _in_class(code, name, wanted) or _only_call(code, wanted) or _only_call(_file(code), wanted)
     candidates = [found for file in files if (found := _likest_call(file, wanted)) is not None]
     return candidates[0] if candidates else None
 
@@ -174,6 +175,26 @@ def _in_class(code: Code, name: str, wanted: nn.Module) -> Line | None:
         fitting = [call for call in inner if fits(call, wanted)]
         return code.line(fitting[0] if fitting else node)
     return None
+
+
+def _file(code: Code) -> Code:
+    """Return the whole file in which a class or function stands."""
+    whole = tree(code.file)
+    return code if whole is None else Code(code.file, "", whole)
+
+
+def _only_call(code: Code, wanted: nn.Module) -> Line | None:
+    """Return the one call that may have built a module; None if there are several."""
+    fitting = [call for call in code.calls() if fits(call, wanted) and _is_placed(call, wanted)]
+    return code.line(fitting[0]) if len(fitting) == 1 else None
+
+
+def _is_placed(call: ast.Call, module: nn.Module) -> bool:
+    """Say whether the widths in a call, where they are numbers, are those of a layer in this order."""
+    names = (("in_channels", "out_channels"), ("in_features", "out_features"), ("num_embeddings", "embedding_dim"))
+    held = next(([getattr(module, name) for name in pair] for pair in names if hasattr(module, pair[0])), [])
+    given = [getattr(item, "value", None) for item in call.args[:2]]
+    return all(one is None or one == other for one, other in zip(given, held, strict=False))
 
 
 def _likest_call(file: str, wanted: nn.Module) -> Line | None:

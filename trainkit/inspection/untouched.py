@@ -48,8 +48,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def copied(model: nn.Module, *things: Any) -> tuple[Any, ...]:
+def copied(model: nn.Module, *things: Any, twin: nn.Module | None = None) -> tuple[Any, ...]:
     """Return deep copies of a model and of objects that hold parts of it, such as its optimizer.
+
+    What holds parts of ``twin``, of which the model is itself a copy, comes to hold those of the copy too.
 
     Raises:
         Exception: Whatever an object of the user's raises that cannot be copied.
@@ -61,12 +63,23 @@ def copied(model: nn.Module, *things: Any) -> tuple[Any, ...]:
             memo[id(tensor)] = lazy(tensor.requires_grad, tensor.device, tensor.dtype)
     for tensor in _with_graph(model):
         memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    if twin is not None and twin is not model:
+        _join(copy.deepcopy(model, memo), twin, memo)
     things = copy.deepcopy((model, *things), memo)
     for module in things[0].modules():
         _rebind(vars(module), memo)
     for optimizer in [copy_of for copy_of in memo.values() if isinstance(copy_of, Optimizer)]:
         _complete(optimizer, things, memo)
     return things
+
+
+def _join(made: nn.Module, twin: nn.Module, memo: dict[int, Any]) -> None:
+    """Let a module and its parts be copied as those of the same names in a copy that is made."""
+    for old, new in ((twin.named_modules(), made.named_modules()), (twin.named_parameters(), made.named_parameters())):
+        parts: dict[str, Any] = dict(new)
+        for name, part in old:
+            if name in parts and id(part) not in memo:
+                memo[id(part)] = parts[name]
 
 
 def _complete(optimizer: Optimizer, things: Any, memo: dict[int, Any]) -> None:

@@ -87,7 +87,11 @@ def test_a_bug_is_told_at_its_line(name: str, tmp_path: Path) -> None:
     assert {f[0] for f in found if f[1] != "info"} <= {rule, *ALSO.get(rule, ())}
 
 
-ALSO = {"made-in-forward": ("noise-in-eval",), "state-not-detached": ("graph-kept",)}
+ALSO = {
+    "made-in-forward": ("noise-in-eval",),
+    "state-not-detached": ("graph-kept",),
+    "mutable-default": ("repeated-layer",),
+}
 
 
 @pytest.mark.parametrize("name", CORRECT)

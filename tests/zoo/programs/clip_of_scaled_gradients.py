@@ -10,7 +10,7 @@ BUG = {
     "where": 'train_step',
     "code": 'nn.utils.clip_grad_norm_',
     "static": False,
-    "severity": 'warning',
+    "severity": "error",
     "keywords": ['scale', 'clip'],
     "rule": 'clips-scaled-gradients',
 }

@@ -12,7 +12,7 @@ BUG = {
     "where": 'loss',
     "code": 'F.kl_div(',
     "static": False,
-    "severity": "warning",
+    "severity": "info",
     "keywords": ['batchmean', 'reduction'],
 }
 FIX = [

@@ -6,14 +6,14 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 BUG = {
-    "id": "constant-activation",
-    "class": "constant-activation",
-    "rule": "constant-activation",
+    "id": "norm-of-few",
+    "class": "norm-of-few",
+    "rule": "norm-of-few",
     "where": "3 (LayerNorm)",
     "code": "nn.LayerNorm(1)",
     "static": False,
     "severity": "error",
-    "keywords": ["same value", "one element"],
+    "keywords": ["one value", "LayerNorm", "constant"],
 }
 FIX = [
     (', nn.LayerNorm(1)', ''),

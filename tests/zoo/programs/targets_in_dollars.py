@@ -15,7 +15,7 @@ BUG = {
     "where": "train_set",
     "code": "price = 250_000 + 90_000 * score",
     "static": False,
-    "severity": "warning",
+    "severity": "error",
     "keywords": ["target", "scale", "normal", "standard", "large"],
 }
 FIX = [

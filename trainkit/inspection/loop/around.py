@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.watching import STRAY
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.subject import found
 
@@ -34,7 +35,6 @@ def scaler(step: Step) -> Iterator[Finding]:
                     "clips-scaled-gradients",
                     f"{step.place}: clip",
                     "clips gradients that the GradScaler has not unscaled: the limit is 65536 times too small",
-                    severity="warning",
                     at=events[clip].line or step.at,
                     evidence=f"order: {', '.join(kind for kind in kinds if kind != 'forward')}",
                     effect="nearly every step is clipped, and by another amount whenever the scale changes",
@@ -50,6 +50,21 @@ def scaler(step: Step) -> Iterator[Finding]:
                 evidence="scaler.scale() without scaler.step()",
                 effect="updates are 65536 times too large, and infinite gradients are not skipped",
                 fix="scaler.step(optimizer); scaler.update()",
+            )
+            return
+        scales = [event.value for event in events if event.kind == "scale"]
+        graded = [event for event in events if event.kind == "backward"]
+        value = graded[0].value if graded else None
+        if scaled and value and scales and not any(scale is None or _same(value, scale) for scale in scales):
+            yield found(
+                "scaler-bypassed",
+                f"{step.place}: backward",
+                "calls backward() on the loss itself, and not on what scaler.scale(loss) gives: scaler.step() divides "
+                "the gradients by a scale that they never had",
+                at=graded[0].line or step.at,
+                evidence=f"backward of {value:.3g}, scaled loss {scales[0]:.3g}",
+                effect="updates are 65536 times too small",
+                fix="scaler.scale(loss).backward()",
             )
             return
         if scaled and "update" not in {event.kind for event in step.seen.events("update")}:
@@ -81,6 +96,9 @@ def accumulated(step: Step) -> Iterator[Finding]:
         return
     if any(event.carried for event in step.seen.events("step")) or any(e.wasted for e in step.seen.events("zero_grad")):
         return
+    moves = step.seen.moves.steps if step.seen.moves is not None else []
+    if any(move.factor is None or not _same(move.factor, 1.0) for move in moves if move.used is not None):
+        return  # divided, or limited, by hand
     undivided = [value for value, losses in values if value is not None and any(_same(value, loss) for loss in losses)]
     if len(undivided) < len(values):
         return
@@ -109,6 +127,8 @@ def made_anew(step: Step) -> Iterator[Finding]:
     made = step.seen.events("made")
     if len(made) < len(step.seen.steps) or len(step.seen.steps) < 2:
         return
+    if any(event.which != STRAY for event in step.seen.events("step")):
+        return  # those that are made serve another network, such as the copy of an inner loop
     yield found(
         "optimizer-made-in-step",
         f"{step.place}: optimizer",
@@ -124,6 +144,19 @@ def scheduled(step: Step) -> Iterator[Finding]:
     """Tell of a schedule that steps before the optimizer, or both here and in the loop."""
     events = step.seen.events("schedule")
     if not events:
+        return
+    fed = [event for event in events if event.value is not None and not float(event.value).is_integer()]
+    if fed:
+        yield found(
+            "schedule-given-a-figure",
+            f"{step.place}: scheduler.step",
+            f"scheduler.step({fed[0].value:.4g}) gives a figure to a schedule that takes none: it is read as the "
+            "number of the epoch",
+            at=fed[0].line or step.at,
+            evidence=f"{len(fed)} calls with a value such as {fed[0].value:.4g}; only ReduceLROnPlateau takes a loss",
+            effect="the schedule jumps to epoch 0 or 1, and the rate never follows it",
+            fix="scheduler.step() with no argument",
+        )
         return
     first = next(events for events in step.seen.steps if any(event.kind == "schedule" for event in events))
     kinds = [event.kind for event in first]

@@ -31,6 +31,7 @@ class Beside:
     Attributes:
         others: Networks that the step holds besides the model, by name.
         in_train: Lines that ran one of these in train mode without gradients, by its name.
+        called: Names of those that a step ran.
         lost: Losses with a graph, and whether a backward went through them.
         misled: Line at which targets in the data's order met inputs in another one.
         rates: The largest rate at each step.
@@ -42,6 +43,7 @@ class Beside:
     others: dict[str, nn.Module] = field(default_factory=dict)
     first: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     in_train: dict[str, Line | None] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)
     lost: list[tuple[Any, Line | None]] = field(default_factory=list)
     reached: set[Any] = field(default_factory=set)
     order: Tensor | None = None
@@ -61,6 +63,7 @@ class Beside:
             thing.register_forward_pre_hook(lambda module, _, name=name: self._called(name, module))
 
     def _called(self, name: str, module: nn.Module) -> None:
+        self.called.add(name)
         noisy = any(isinstance(part, MODED) and part.training for part in module.modules())
         if noisy and not torch.is_grad_enabled():
             self.in_train.setdefault(name, own_line())

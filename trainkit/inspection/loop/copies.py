@@ -68,11 +68,13 @@ def copies_with(subject: Subject, *functions: Callable[..., Any]) -> Iterator[Co
     with kept_generators(), quiet():
         parts = (subject.loss, subject.optimizers, subject.schedulers, owners)
         try:
-            model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held)
+            model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held, twin=subject.given)
         except Exception:  # noqa: BLE001 - one of the held things may refuse to be copied: then only those that do not
             held = {name: value for name, value in held.items() if _can_be_copied(value)}
             try:
-                model, loss, optimizers, schedulers, owners, held = copied(subject.model, *parts, held)
+                model, loss, optimizers, schedulers, owners, held = copied(
+                    subject.model, *parts, held, twin=subject.given
+                )
             except Exception as error:
                 raise Stuck(f"cannot be copied: {error}") from error
         made = Copies(model, loss, optimizers, schedulers, held=held, owners=list(owners))
@@ -84,7 +86,29 @@ def _plain(function: Any) -> FunctionType | None:
     while isinstance(function, partial):
         function = function.func
     function = function.__func__ if isinstance(function, MethodType) else function
+    function = _inner(function) or function
     return function if isinstance(function, FunctionType) and is_own(function.__code__.co_filename) else None
+
+
+def _inner(function: Any) -> FunctionType | None:
+    """Return the user's function in a decorated one, such as that of ``torch.no_grad()``; None of any other."""
+    inner = getattr(function, "__wrapped__", None)
+    if not isinstance(function, FunctionType) or not isinstance(inner, FunctionType):
+        return None
+    held = any(_content(cell) is inner for cell in function.__closure__ or ())
+    return inner if held and not is_own(function.__code__.co_filename) else None
+
+
+def _wrapped(function: Any, made: FunctionType) -> FunctionType:
+    """Return a decorated function around the copy of the user's."""
+    inner = _inner(function)
+    if inner is None:
+        return made
+    cells = tuple(CellType(made) if _content(cell) is inner else cell for cell in function.__closure__ or ())
+    whole = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    whole.__kwdefaults__ = function.__kwdefaults__
+    whole.__dict__.update({**vars(function), "__wrapped__": made})
+    return whole
 
 
 def held_by(function: Any) -> Iterator[tuple[str, Any]]:
@@ -149,7 +173,8 @@ def _rebound(function: Any, held: dict[str, Any], owners: list[Any]) -> Any:
         return function
     world = dict(plain.__globals__)
     known: dict[int, FunctionType] = {}
-    made = _made(plain, held, world, known)
+    outer = function.__func__ if isinstance(function, MethodType) else function
+    made = _wrapped(outer, _made(plain, held, world, known))
     return MethodType(made, owners.pop(0)) if isinstance(function, MethodType) else made
 
 
@@ -161,7 +186,10 @@ def _made(plain: FunctionType, held: dict[str, Any], world: dict[str, Any], know
         CellType(held.get(name, _content(cell)))
         for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True)
     ]
-    made = FunctionType(plain.__code__, world, plain.__name__, plain.__defaults__, tuple(cells))
+    defaults = tuple(
+        copy.deepcopy(value) if isinstance(value, list | dict | set) else value for value in plain.__defaults__ or ()
+    )
+    made = FunctionType(plain.__code__, world, plain.__name__, defaults or None, tuple(cells))
     made.__kwdefaults__ = plain.__kwdefaults__
     made.__dict__.update({name: held.get(name, value) for name, value in vars(plain).items()})
     known[id(plain)] = made

@@ -10,7 +10,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
-from trainkit.inspection.loop import figures
+from trainkit.inspection.loop import figures, judging, remembering
 from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.subject import Subject, found
@@ -27,6 +27,7 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
     place = getattr(subject.evaluate, "__name__", "evaluate")
     at = code.line(code.node) if code is not None else None
     modes: list[tuple[bool, bool]] = []
+    sampling: list[nn.Module] = []
     with copies_with(subject, subject.evaluate) as copies:
         model, evaluate = copies.model, copies.functions[0]
         model.train()
@@ -34,10 +35,14 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
         before = {name: value.detach().clone() for name, value in model.state_dict().items()}
         layers: list[nn.Module] = [module for module in model.modules() if isinstance(module, MODED)]
         layers = layers or [model]
-        handles = [
-            layer.register_forward_pre_hook(lambda m, _: modes.append((m.training, torch.is_grad_enabled())))
-            for layer in layers
-        ]
+
+        def called(layer: nn.Module, _: Any) -> None:
+            if layer.training and not model.training and isinstance(layer, nn.modules.dropout._DropoutNd):
+                sampling.append(layer)  # turned on by hand in a model that is in eval(): Monte-Carlo dropout
+            else:
+                modes.append((layer.training, torch.is_grad_enabled()))
+
+        handles = [layer.register_forward_pre_hook(called) for layer in layers]
         try:
             value = evaluate(model, copied_data(subject.val_set))
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; the finding tells it
@@ -51,7 +56,7 @@ def evaluates(subject: Subject) -> Iterator[Finding]:
         changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
     yield from _mode(subject, place, at, modes, layers != [model])
     yield from _traces(subject, place, at, changed, left)
-    if not any(training for training, _ in modes):
+    if not sampling and not any(training for training, _ in modes):
         yield from _values(place, at, value, again)
 
 
@@ -148,4 +153,4 @@ def _number(value: Any) -> float | None:
         return None
 
 
-RULES = (evaluates, *figures.RULES)
+RULES = (evaluates, *figures.RULES, *judging.RULES, *remembering.RULES)

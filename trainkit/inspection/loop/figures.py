@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
+import torch
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, copies_with
-from trainkit.inspection.loop.thresholds import compared, decided
+from trainkit.inspection.loop.thresholds import compared, decided, squashed
+from trainkit.inspection.loop.treatment import treated
 from trainkit.inspection.passes import in_eval
 from trainkit.inspection.recording import Op, Recording, recorded
 from trainkit.inspection.source import Code, Line, called, code_of
@@ -70,6 +73,8 @@ def evaluated(subject: Subject) -> Iterator[Finding]:
         yield from _dimensions(run)
         yield from decided(run)
         yield from compared(run)
+        yield from squashed(run)
+        yield from treated(run)
         if error is None and run.value is not None and cost < SECONDS:
             yield from _of_parts(run)
 
@@ -173,11 +178,13 @@ def _samples(run: Evaluated) -> Iterator[Finding]:
 
 
 def _ignores(run: Evaluated, whole: float) -> Finding:
+    stranger = _stranger(run)
     return found(
         "evaluates-other-data",
         f"{run.place}: val_set",
         "does not look at the val_set that it is given: it evaluates other data, such as the training set",
-        at=_stranger(run) or run.line(),
+        severity="error" if stranger is not None else "info",  # such as all states of a game
+        at=stranger or run.line(),
         evidence=f"{whole:.4g} for all of val_set, for each half and for a third",
         effect="the figure does not show over-fitting",
         fix=f"Evaluate the argument: {_second(run)}",
@@ -308,6 +315,9 @@ def _scaled(run: Evaluated, begin: float) -> Iterator[Finding]:
     ratio = both / mean
     for factor, why in ((1 / size, "divides by the batch size once more"), (float(size), "lacks a division")):
         if abs(ratio / factor - 1) < 1e-3:
+            if factor < 1 and _is_mean(run, both, 2 * size):
+                yield _as_full(run, size)
+                return
             yield found(
                 "figure-off-by-batch-size",
                 f"{run.place}: mean",
@@ -319,6 +329,33 @@ def _scaled(run: Evaluated, begin: float) -> Iterator[Finding]:
                 fix="total += value * len(x), then total / len(val_set)",
             )
             return
+
+
+def _is_mean(run: Evaluated, value: float, count: int) -> bool:
+    """Say whether a figure is the training loss of the first samples: then single ones, alone, are what is off."""
+    subject = run.subject
+    with subject.scratch() as scratch, suppress(Exception), torch.no_grad():
+        data = copied_data(subject.val_set)
+        ran = subject.run(in_eval(scratch.model), scratch.loss, subject.collated([data[at] for at in range(count)]))
+        return ran.loss is not None and abs(float(ran.loss) - value) <= 1e-3 * abs(value)
+    return False
+
+
+def _as_full(run: Evaluated, size: int) -> Finding:
+    loops = [node for node in ast.walk(run.code.node) if isinstance(node, ast.For)] if run.code is not None else []
+    added = [node for loop in loops for node in ast.walk(loop) if isinstance(node, ast.AugAssign)]
+    last = len(run.subject.val_set) % size
+    return found(
+        "average-of-batches",
+        f"{run.place}: mean",
+        f"multiplies each batch's mean by the nominal batch size, {size}: the last, smaller batch weighs as much as a "
+        "full one",
+        severity="warning" if last > 0 else "info",
+        at=run.code.line(added[0]) if added and run.code is not None else _averaging(run),
+        evidence=f"the last batch has {last} samples; 1 sample alone gets {size} times its loss",
+        effect="the figure is too large, and changes with the batch size",
+        fix="total += value * len(x), then total / len(val_set)",
+    )
 
 
 def _same(one: float, other: float) -> bool:

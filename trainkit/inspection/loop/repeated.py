@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.around import ADAPTIVE
@@ -84,4 +85,64 @@ def clipped_to(step: Step) -> Iterator[Finding]:
     )
 
 
-RULES = (twice, clipped_to)
+def clipped_values(step: Step) -> Iterator[Finding]:
+    """Tell of a limit of each gradient's values that they exceed by far."""
+    events = [event for event in step.seen.events("clip") if event.value is not None and not event.disjoint]
+    clips = [clip for each in (step.seen.moves.clips if step.seen.moves is not None else []) for clip in each]
+    scaled = bool(step.seen.events("scale"))
+    if len(events) < 3 or len(clips) != len(events) or scaled or len(step.subject.optimizers) != 1:
+        return
+    limit = events[0].value or 0.0
+    if any(clip.function != "clip_grad_value_" for clip in clips) or any(event.value != limit for event in events):
+        return
+    least = min(clip.largest for clip in clips)
+    if limit <= 0 or least < FAR_BELOW * limit:
+        return
+    name = type(step.subject.optimizers[0]).__name__
+    adaptive = any(word in name.lower() for word in ADAPTIVE)
+    yield found(
+        "clip-sets-step",
+        f"{step.place}: clip",
+        f"limits each value of the gradients to {limit:g} (clip_value), far too small: only their signs are left",
+        severity="info" if adaptive else "warning",
+        at=clips[0].line or step.at,
+        evidence=f"the largest value is {least:.3g} or more in each of {len(clips)} steps",
+        effect=f"{name} goes on with the signs of the gradients"
+        if adaptive
+        else f"steps are about {least / limit:.0f} times smaller than the learning rate says: hardly anything moves",
+        fix="clip_grad_norm_(model.parameters(), 1.0), or a limit near the usual values",
+    )
+
+
+def clipped_part(step: Step) -> Iterator[Finding]:
+    """Tell of a limit that leaves out the larger part of the gradient, or all recurrent weights."""
+    moves = step.seen.moves
+    if moves is None or len(step.subject.optimizers) != 1 or step.seen.events("scale") or len(moves.clips) < 3:
+        return
+    if any(len(each) != 1 or not each[0].held for each in moves.clips):
+        return
+    clips = [each[0] for each in moves.clips]
+    limits = [event.value or 0.0 for event in step.seen.events("clip")]
+    model = step.subject.model
+    left = [name for name, p in model.named_parameters() if p.requires_grad and name not in clips[0].held]
+    recurrent = [
+        name for path, m in model.named_modules() if isinstance(m, nn.RNNBase) for name in left if name.startswith(path)
+    ]
+    above = all(clip.rest > limit for clip, limit in zip(clips, limits, strict=False))
+    beyond = recurrent and not any(name.rpartition(".")[2].startswith("weight_hh") for name in clips[0].held)
+    if not left or not (above or beyond) or any(clip.rest == 0 for clip in clips):
+        return
+    yield found(
+        "clips-a-part",
+        f"{step.place}: clip",
+        f"clips the gradients of a part of the model only: {', '.join(left[:3])} are not clipped",
+        severity="warning",
+        at=clips[0].line or step.at,
+        evidence=f"norm of the gradients that stay unclipped: {min(clip.rest for clip in clips):.3g} or more"
+        + (", recurrent weights among them" if beyond else f", the limit is {limits[0]:g}"),
+        effect="where gradients explode, nothing holds them",
+        fix="clip_grad_norm_(model.parameters(), max_norm)",
+    )
+
+
+RULES = (twice, clipped_to, clipped_values, clipped_part)

@@ -21,9 +21,10 @@ from torch.optim.lr_scheduler import (
 )
 
 from trainkit.findings import Finding
-from trainkit.inspection.loop import rising
+from trainkit.inspection.loop import cycles, rising
+from trainkit.inspection.loop.cycles import where
 from trainkit.inspection.loop.watching import watched
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of
 from trainkit.inspection.subject import Stuck, Subject, found
 
 MOST = 20_000
@@ -62,7 +63,7 @@ class Plan:
     @property
     def at(self) -> Line | None:
         """The line that makes the schedule."""
-        return _where(self.subject, self.scheduler)
+        return where(self.subject, self.scheduler)
 
     @property
     def told(self) -> str:
@@ -115,7 +116,7 @@ def _looked_at(plan: Plan) -> Iterator[Finding]:
         swapped = stated is not None and abs(stated - plan.other) <= 0.1 * plan.other
         yield _swapped(plan, rates) if swapped else _too_short(plan, error)
         return
-    for rule in (rising.warming, _factor, _dying, _never, _rising_again, rising.climbing):
+    for rule in (cycles.restarting, _factor, rising.warming, _dying, _never, _rising_again, rising.climbing):
         findings = list(rule(plan, rates))
         yield from findings
         if findings:
@@ -177,7 +178,7 @@ def _factor(plan: Plan, rates: list[float]) -> Iterator[Finding]:
             effect="nothing is trained",
             fix="lr_lambda gives a factor: 1 for the rate of the optimizer",
         )
-    elif isinstance(plan.scheduler, LambdaLR) and factor <= 0.05 and base <= 0.1 and plan.known:
+    elif isinstance(plan.scheduler, LambdaLR) and factor <= 0.05 and base <= 0.1 and plan.known and _never_whole(plan):
         grave = factor <= 0.012
         yield found(
             "schedule-gives-rate",
@@ -200,6 +201,16 @@ def _factor(plan: Plan, rates: list[float]) -> Iterator[Finding]:
             effect="steps grow until training diverges",
             fix="lr_lambda gives a factor: at most 1",
         )
+
+
+def _never_whole(plan: Plan) -> bool:
+    """Say whether a formula stays small however long the run is, unlike a long warm-up."""
+    with plan.subject.scratch() as scratch:
+        try:
+            formulas = scratch.schedulers[plan.number].lr_lambdas
+            return all(float(formula(2**power)) <= 0.05 for formula in formulas for power in range(21))
+        except Exception:  # noqa: BLE001 - a formula of the user's that knows no such step
+            return True
 
 
 def _dying(plan: Plan, rates: list[float]) -> Iterator[Finding]:
@@ -296,47 +307,6 @@ def _stated(scheduler: Any) -> int | None:
     return None
 
 
-def plateau(subject: Subject) -> Iterator[Finding]:
-    """Look at a plateau schedule's unit and mode."""
-    for scheduler in subject.schedulers:
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            continue
-        at = _where(subject, scheduler)
-        if subject.interval == "step":
-            yield found(
-                "schedule-unit",
-                "scheduler: ReduceLROnPlateau",
-                "looks for a plateau, and steps once a step: the loss of one batch is no plateau (scheduler_interval)",
-                severity="warning",
-                at=at,
-                evidence=f"patience={scheduler.patience} steps",
-                effect="noise lowers the rate within the first epochs",
-                fix="Step it once an epoch, with the validation loss",
-            )
-        elif scheduler.mode == "min" and _is_accuracy(subject):
-            yield found(
-                "plateau-mode",
-                "scheduler: ReduceLROnPlateau",
-                "has mode='min', and the evaluation gives an accuracy, which is to rise",
-                severity="warning",
-                at=at,
-                evidence=f"{getattr(subject.evaluate, '__name__', 'evaluate')} counts right answers",
-                effect="the rate falls whenever the model gets better",
-                fix="ReduceLROnPlateau(optimizer, mode='max')",
-            )
-
-
-def _is_accuracy(subject: Subject) -> bool:
-    code = code_of(subject.evaluate) if subject.evaluate is not None else None
-    if code is None or any(True for _ in code.calls("cross_entropy", "mse_loss", "loss", "criterion")):
-        return False
-    compares = any(
-        isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq) and not isinstance(node.left, ast.Constant)
-        for node in ast.walk(code.node)
-    )
-    return compares and any(True for _ in code.calls("argmax", "max"))
-
-
 def owned(subject: Subject) -> Iterator[Finding]:
     """Tell of a schedule over an optimizer that is none of the training's, or that is stepped twice."""
     for scheduler in subject.schedulers:
@@ -348,7 +318,7 @@ def owned(subject: Subject) -> Iterator[Finding]:
             "schedule-of-another-optimizer",
             f"scheduler: {type(scheduler).__name__}",
             "sets the rate of another optimizer than the one that trains",
-            at=_where(subject, scheduler),
+            at=where(subject, scheduler),
             evidence=f"its optimizer is a {type(optimizer).__name__} that is not given as optimizer",
             effect="the rate of the training never changes",
             fix="Make the schedule of this optimizer, after it is made for the last time",
@@ -379,18 +349,4 @@ def _formula(plan: Plan) -> Line | None:
     return None
 
 
-def _where(subject: Subject, scheduler: Any) -> Line | None:
-    name = type(scheduler).__name__
-    code = code_of(subject.make_scheduler) if subject.make_scheduler is not None else None
-    if code is not None:
-        made = next(code.calls(name), None)
-        return code.line(made if made is not None else code.node)
-    for file in subject.files:
-        whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
-            if isinstance(node, ast.Call) and called(node).rpartition(".")[2] == name:
-                return Line(file, node.lineno)
-    return None
-
-
-RULES = (planned, plateau, owned)
+RULES = (planned, cycles.plateau, owned)

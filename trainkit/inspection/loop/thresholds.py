@@ -82,6 +82,29 @@ def _of_scores(run: Evaluated, op: Op, scores: Fact, classes: Fact) -> Finding:
     )
 
 
+def squashed(run: Evaluated) -> Iterator[Finding]:
+    """Look for a loss for raw scores that the evaluation gives probabilities."""
+    outputs = {fact.number for call in run.recording.calls if call.path == "" for fact in call.outputs}
+    for op in run.recording.of("cross_entropy", "binary_cross_entropy_with_logits"):
+        made, _ = source(op.inputs[0]) if op.inputs else (None, [])
+        if op.module is not None or made is None or made.name not in SQUASHING or made.module is not None:
+            continue
+        came = {fact.number for other in run.recording.ancestors(made.outputs[0]) for fact in other.inputs}
+        if not outputs & came:
+            continue
+        yield found(
+            "softmax-in-evaluation",
+            f"{run.place}: {made.name}",
+            f"gives {op.name}, which takes raw scores (logits), the probabilities of {made.name}: {made.name} is "
+            "applied twice",
+            at=made.line or op.line or run.line(),
+            evidence=f"{op.name} of values between {op.inputs[0].low:.3g} and {op.inputs[0].high:.3g}",
+            effect="the validation loss is on another scale than the training loss, and hardly moves",
+            fix=f"{op.name}(model(x), y), without {made.name}",
+        )
+        return
+
+
 def _trains_on_logits(run: Evaluated) -> bool:
     """Say whether the training loss takes the model's outputs as they are for logits of two classes."""
     view = seen(run.subject)

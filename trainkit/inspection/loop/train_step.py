@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.loop import around, beside, repeated
-from trainkit.inspection.loop.watching import Event, Watched, watched
+from trainkit.inspection.loop import around, beside, driven, following, handling, negated, repeated, undone
+from trainkit.inspection.loop.graphs import size
+from trainkit.inspection.loop.watching import STRAY, Event, Watched, watched
 from trainkit.inspection.source import Code, Line, called, code_of
 from trainkit.inspection.subject import Subject, found
 
@@ -42,6 +43,7 @@ def steps(subject: Subject) -> Iterator[Finding]:
     """Take some steps of the user's, and hold them against the order that training needs."""
     if subject.train_step is None or subject.train_set is None:
         return
+    yield from following.aliases(subject)
     seen, code = watched(subject), code_of(subject.train_step)
     step = Step(subject, seen, code, getattr(subject.train_step, "__name__", "train_step"))
     if seen.error is not None:
@@ -61,6 +63,10 @@ def steps(subject: Subject) -> Iterator[Finding]:
         *around.RULES,
         *beside.RULES,
         *repeated.RULES,
+        *negated.RULES,
+        *following.RULES,
+        *undone.RULES,
+        *handling.RULES,
     )
     for rule in rules:
         yield from rule(step)
@@ -79,32 +85,62 @@ def _stepping(step: Step) -> Iterator[Finding]:
         fix = "loss.backward() before optimizer.step()"
         yield found("backward-missing", f"{step.place}: backward", message, at=step.at, fix=fix)
         return
+    stepped = {event.which for event in seen.events("step")}
+    if not any(seen.moved) and stepped == {STRAY}:
+        line = seen.events("step")[0].line
+        yield found(
+            "step-missing",
+            f"{step.place}: step",
+            "steps another optimizer than the one it is given: that one holds no parameter of this model (a copy's, "
+            "another instance's), and the model never changes",
+            at=line or step.at,
+            evidence=f"{len(seen.steps)} steps on copies changed no parameter of the model",
+            effect="nothing is trained",
+            fix="optimizer.step() of the optimizer that is given, made of this model's parameters",
+        )
+        return
     if not any(seen.moved) and "step" not in kinds:
+        constant = _constant_condition(step)
         waits = step.call("step") is not None and len(seen.steps) > 1
         yield found(
             "step-missing",
             f"{step.place}: step",
             f"{'has not called' if waits else 'never calls'} optimizer.step(): no parameter changes",
-            severity="warning" if waits else "error",
-            at=step.call("step") or step.at,
-            evidence=f"{len(seen.steps)} steps on copies changed nothing",
+            severity="warning" if waits and constant is None else "error",
+            at=constant or step.call("step") or step.at,
+            evidence=f"{len(seen.steps)} steps on copies changed nothing"
+            + ("; its condition has a wrong operator precedence: `a + 1 % n` is `a + (1 % n)`" if constant else ""),
             effect="nothing is trained",
             fix="optimizer.step() after loss.backward()",
         )
         return
-    stepped = {event.which for event in seen.events("step")}
     left = [n for n in range(len(step.subject.optimizers)) if n not in stepped]
     if left and stepped and len(step.subject.optimizers) > 1 and len(seen.steps) >= 6:
         yield found(
             "step-missing",
             f"{step.place}: step",
             f"never calls step() of optimizer {left[0]} ({_names(step.subject, left[0])}): these stay as they are",
-            severity="warning",
+            severity="warning" if step.code is not None and _branches(step.code) else "error",
             at=step.at,
             evidence=f"{len(seen.steps)} steps on copies, none by it",
             effect="a part of the model is not trained",
             fix=f"optimizers[{left[0]}].step() after its backward()",
         )
+
+
+def _branches(code: Code) -> bool:
+    """Say whether some of a step's calls hang on a condition."""
+    return any(isinstance(node, ast.If | ast.IfExp | ast.For | ast.While) for node in ast.walk(code.node))
+
+
+def _constant_condition(step: Step) -> Line | None:
+    """Return the line of a condition with the remainder of two plain numbers, which is one of precedence."""
+    for node in ast.walk(step.code.node) if step.code is not None else ():
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mod) or step.code is None:
+            continue
+        if isinstance(node.left, ast.Constant) and isinstance(node.left.value, int):
+            return step.code.line(node)
+    return None
 
 
 def _names(subject: Subject, which: int) -> str:
@@ -257,10 +293,14 @@ def _clipping(step: Step) -> Iterator[Finding]:
             )
             return
         if events[clip].disjoint:
+            empty = step.seen.moves is not None and not any(c.held for each in step.seen.moves.clips for c in each)
             yield found(
                 "clip-in-vain",
                 f"{step.place}: clip",
-                "clips the gradients of parameters that no optimizer holds: the step uses others, unclipped",
+                "clips nothing: it is given no parameter with a gradient (an iterator, such as filter(...) or a "
+                "generator, is exhausted once it was read), and the step uses the gradients unclipped"
+                if empty
+                else "clips the gradients of parameters that no optimizer holds: the step uses others, unclipped",
                 at=events[clip].line or step.at,
                 effect="one bad batch can throw the weights away",
                 fix="clip_grad_norm_(model.parameters(), max_norm)",
@@ -328,7 +368,7 @@ def _eval_line(step: Step) -> Line | None:
 
 def _value(step: Step) -> Iterator[Finding]:
     """Tell of a loss whose graph grows from step to step."""
-    sizes = [_graph(value) for value in step.seen.values if isinstance(value, Tensor)]
+    sizes = [size(value) for value in step.seen.values if isinstance(value, Tensor)]
     if len(sizes) >= 4 and sizes[-1] > 1.5 * sizes[1] > 0 and sizes[-1] > sizes[-2] > sizes[1]:
         yield found(
             "graph-grows",
@@ -341,16 +381,4 @@ def _value(step: Step) -> Iterator[Finding]:
         )
 
 
-def _graph(value: Tensor) -> int:
-    seen: set[Any] = set()
-    waiting: list[Any] = [value.grad_fn]
-    while waiting and len(seen) < 20_000:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
-    return len(seen)
-
-
-RULES = (steps,)
+RULES = (steps, *driven.RULES)

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from trainkit.inspection.loop.beside import Beside
 from trainkit.inspection.loop.copies import Copies, copies_with
+from trainkit.inspection.loop.following import following, kept_share
+from trainkit.inspection.loop.graphs import reaches_others
+from trainkit.inspection.loop.moving import Moves, Noting
 from trainkit.inspection.source import Line, own_line
 from trainkit.inspection.subject import Stuck, Subject
 
@@ -40,7 +43,7 @@ class Event:
         line: The user's line that called.
         norm: Norm of the gradients just then, over the optimizer's (or model's) parameters.
         training: Mode of the model at a forward pass.
-        value: The loss of a backward, the limit of a clip.
+        value: The loss of a backward, the limit of a clip, what a scaler makes of a loss, what a schedule is given.
         carried: At a step: share of the optimizer's gradients that hold what an earlier step has used already.
         foreign: At a step: whether the gradients hold those of a backward after which only another optimizer stepped.
         wasted: At a zero_grad: whether it clears gradients that no step has used.
@@ -71,6 +74,8 @@ class Watched:
         averages: Of modules that follow the model, such as a mean of its weights: name, its first parameter, and the
             share of itself that it keeps in a step.
         beside: Notes on what else went on.
+        moves: Notes on how the weights moved.
+        unheld: Names of weights that were frozen at first, get a gradient later, and are in no optimizer.
         starved: Names of weights whose optimizer steps and that no backward gave a gradient other than zero.
         error: What was raised, if anything.
     """
@@ -81,7 +86,9 @@ class Watched:
     losses: list[list[float]] = field(default_factory=list)
     averages: list[tuple[str, str, float]] = field(default_factory=list)
     starved: set[str] = field(default_factory=set)
+    unheld: set[str] = field(default_factory=set)
     beside: Beside | None = None
+    moves: Moves | None = None
     error: Exception | None = None
 
     def events(self, *kinds: str) -> list[Event]:
@@ -110,6 +117,7 @@ class _Watch:
     def __init__(self, subject: Subject, copies: Copies) -> None:
         self.subject, self.copies, self.seen = subject, copies, Watched()
         self.seen.beside = self.beside = Beside(copies)
+        self.seen.moves = self.moves = Moves(copies.model)
         self.events: list[Event] = []
         self.losses: list[float] = []
         self.owner = {id(p): n for n, optimizer in enumerate(copies.optimizers) for p in _parameters(optimizer)}
@@ -118,9 +126,9 @@ class _Watch:
         self.fresh: dict[int, tuple[float, bool]] = {}
         self.foreign: set[int] = set()
         self.graded: set[int] = set()
-        self.backwards = 0
         self.slow = False
         self.trained = list(copies.model.parameters())
+        self.first = {name: p.requires_grad for name, p in copies.model.named_parameters()}
 
     def run(self) -> Watched:
         """Take steps over the first batches."""
@@ -134,11 +142,13 @@ class _Watch:
                     break
                 self.events, self.losses = [], []
                 before = [parameter.detach().clone() for parameter in self.trained]
-                followers = self._followers() if number == 1 else []
+                followers = self._followers() if 1 <= number <= FEWEST else []
                 self.beside.begin(batch)
+                self.moves.begin(following(copies))
                 begin = process_time()
                 try:
-                    seen.values.append(copies.functions[0](copies.model, batch, self._loss, copies.optimizer))
+                    with Noting(self.moves):
+                        seen.values.append(copies.functions[0](copies.model, batch, self._loss, copies.optimizer))
                 except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a finding tells it
                     if self.slow:  # it may need a whole batch
                         break
@@ -147,16 +157,20 @@ class _Watch:
                     break
                 self.slow |= process_time() - begin > SECONDS / STEPS
                 self.beside.end()
+                self.moves.end()
                 after = list(copies.model.parameters())
                 seen.moved.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=False)))
                 seen.steps.append(self.events)
                 seen.losses.append(self.losses)
-                seen.averages += [kept for each in followers if (kept := _kept_share(*each)) is not None]
+                seen.averages += [kept for each in followers if (kept := kept_share(*each)) is not None]
         stepping = {event.which for event in seen.events("step")}
+        held = {id(p) for optimizer in copies.optimizers for p in _parameters(optimizer)}
         for name, parameter in copies.model.named_parameters():
             fed = id(parameter) in self.graded or not parameter.requires_grad
             if not fed and self.owner.get(id(parameter)) in stepping:
                 seen.starved.add(name)
+            if id(parameter) in self.graded and id(parameter) not in held and not self.first[name]:
+                seen.unheld.add(name)
         return seen
 
     def _followers(self) -> list[tuple[str, str, Tensor, Tensor, tuple[Tensor, Tensor]]]:
@@ -217,12 +231,12 @@ class _Watch:
         for kind in dict.fromkeys(_kinds(LRScheduler)):
             if "step" not in vars(kind):
                 continue
-            _wrapped(stack, kind, "step", lambda s, *_, **__: self._scheduling(s))
+            _wrapped(stack, kind, "step", lambda s, *given, **__: self._scheduling(s, given))
         names = {"scale": "scale", "unscale_": "unscale", "step": "scaled_step", "update": "update"}
         for name, kind_of in names.items():
-            _wrapped(stack, torch.amp.GradScaler, name, lambda g, *_, k=kind_of, **__: self._note(k, None, ()))
+            _wrapped(stack, torch.amp.GradScaler, name, lambda g, *given, k=kind_of, **__: self._scaling(g, k, given))
         self._note_clips(stack)
-        forward = self.copies.model.register_forward_pre_hook(self._entered)
+        forward = self.copies.model.register_forward_pre_hook(lambda module, args: self._entered(module, args))
         stack.callback(forward.remove)
 
     def _entered(self, model: nn.Module, args: Any) -> None:
@@ -249,6 +263,7 @@ class _Watch:
             limit: Any = args[0] if args else kwargs.get("max_norm", kwargs.get("clip_value"))
             self.events[-1].value = float(limit)
             self.events[-1].disjoint = bool(self.owner) and not any(id(p) in self.owner for p in held)
+            self.moves.clipping(held, original.__name__)
             return original(held, *args, **kwargs)
 
         return clip
@@ -256,9 +271,16 @@ class _Watch:
     def _note(self, kind: str, which: int | None, parameters: Any, training: bool = True) -> None:
         self.events.append(Event(kind, which, own_line(), norm(parameters), training))
 
-    def _scheduling(self, scheduler: Any) -> None:
+    def _scheduling(self, scheduler: Any, given: tuple[Any, ...]) -> None:
         if not getattr(scheduler, "_is_initial", False):
             self._note("schedule", self._number(scheduler.optimizer), ())
+            if given and given[0] is not None and not isinstance(scheduler, ReduceLROnPlateau):
+                self.events[-1].value = float(given[0])
+
+    def _scaling(self, scaler: Any, kind: str, given: tuple[Any, ...]) -> None:
+        self._note(kind, None, ())
+        if kind == "scale" and isinstance(given[0], Tensor) and given[0].numel() == 1 and scaler.is_enabled():
+            self.events[-1].value = float(given[0].detach()) * scaler.get_scale()
 
     def _number(self, optimizer: Any) -> int:
         return next((n for n, own in enumerate(self.copies.optimizers) if own is optimizer), STRAY)
@@ -279,12 +301,13 @@ class _Watch:
         self._sweep()
         self.beside.differentiated(loss)
         self._note("backward", None, self.trained)
+        self.moves.backward(loss)
         self.events[-1].value = float(loss.detach()) if loss.numel() == 1 else None
         self.kept = {id(p): None if p.grad is None else p.grad.detach().clone() for p in self._known()}
-        self.leaves_beside = _reaches_others(loss, {id(p) for p in self._known()})
+        self.leaves_beside = reaches_others(loss, {id(p) for p in self._known()})
 
     def _after_backward(self) -> None:
-        self.backwards += 1
+        self.moves.differentiated()
         for parameter in self._known():
             before, now = self.kept[id(parameter)], parameter.grad
             if now is None or (before is not None and torch.equal(before, now)):
@@ -301,6 +324,7 @@ class _Watch:
 
     def _stepping(self, optimizer: Any) -> None:
         self._sweep()
+        self.moves.stepping()
         held = _parameters(optimizer)
         self._note("step", self._number(optimizer), held)
         event = self.events[-1]
@@ -317,33 +341,21 @@ class _Watch:
     def _stepped(self, optimizer: Any) -> None:
         """Put a step behind the backward passes of its closure."""
         self.beside.after(optimizer)
+        self.moves.stepped()
         last = max(number for number, event in enumerate(self.events) if event.kind == "step")
         if any(event.kind == "backward" for event in self.events[last:]):
             event = self.events.pop(last)
             event.norm = norm(_parameters(optimizer))
+            kinds = [inner.kind for inner in self.events[last:]]
+            event.carried = max(event.carried, float(kinds.count("backward") > 1 and "zero_grad" not in kinds))
             self.events.append(event)
 
     def _clearing(self, held: list[Tensor], which: int | None) -> None:
         self._sweep()
         self._note("zero_grad", which, held)
+        self.moves.cleared()
         fresh = [p for p in held if id(p) in self.fresh and not self.fresh[id(p)][1]]
         self.events[-1].wasted = bool(fresh) and all(_sum(p) == self.fresh[id(p)][0] for p in fresh)
-
-
-def _kept_share(
-    name: str, key: str, now: Tensor, before: Tensor, sources: tuple[Tensor, Tensor]
-) -> tuple[str, str, float] | None:
-    """Return which share of itself a tensor kept in a step, if it moved towards its source (after or before it)."""
-    moved = (now.detach() - before).double().flatten()
-    for source in sources:
-        way = (source.detach() - before).double().flatten()
-        length = float(way.square().sum())
-        if length == 0 or float(moved.abs().max()) == 0:
-            continue
-        share = float((way * moved).sum() / length)
-        if float((moved - share * way).norm() / moved.norm()) < 1e-2:
-            return name, key, 1 - share
-    return None
 
 
 def _parameters(optimizer: Any) -> list[Tensor]:
@@ -359,22 +371,6 @@ def _kinds(kind: type) -> list[type]:
     return [kind, *(inner for other in below for inner in _kinds(other))]
 
 
-def _reaches_others(loss: Tensor, known: set[int]) -> bool:
-    """Say whether a backward gives gradients to leaves that are none of the training's, such as inputs."""
-    seen: set[Any] = set()
-    waiting: list[Any] = [loss.grad_fn]
-    while waiting and len(seen) < 20_000:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
-            return True
-        waiting += [following for following, _ in node.next_functions]
-    return False
-
-
 def norm(parameters: Any) -> float:
     """Return the norm of all gradients of some parameters."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -383,10 +379,18 @@ def norm(parameters: Any) -> float:
 
 def _wrapped(stack: ExitStack, owner: Any, name: str, before: Any, after: Any = None) -> None:
     original = getattr(owner, name)
+    inside: set[int] = set()
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        key = id(args[0]) if args else 0
+        if key in inside:  # torch comes back to it by way of the mode that notes operations
+            return original(*args, **kwargs)
         before(*args, **kwargs)
-        result = original(*args, **kwargs)
+        inside.add(key)
+        try:
+            result = original(*args, **kwargs)
+        finally:
+            inside.discard(key)
         if after is not None:
             after()
         return result

@@ -40,7 +40,7 @@ def identities(subject: Subject) -> Iterator[Finding]:
         return
     for column, x in enumerate(rows.inputs[: len(y)].T):
         kinds, place, counts = x.unique(return_inverse=True, return_counts=True)
-        if len(kinds) > len(x) // TIMES or float(counts.double().median()) < TIMES or not _counts(kinds):
+        if not 1 < len(kinds) <= len(x) // TIMES or float(counts.double().median()) < TIMES or not _counts(kinds):
             continue
         if float(1 / (counts / len(x)).square().sum()) < KINDS:  # as with counts of events
             continue

@@ -100,8 +100,8 @@ def _is_series(rows: Table) -> bool:
 def classes(subject: Subject) -> Iterator[Finding]:
     """Look at which classes there are, and hold those of the two sets against each other."""
     rows, val = table(subject, "train_set"), table(subject, "val_set")
-    if not reads_targets(subject):
-        return
+    if not reads_targets(subject) or (subject.train_step is not None and len(subject.batch) > 2):
+        return  # the last of several parts is a target only where the loss is given it as such
     for name, one in (("train_set", rows), ("val_set", val)):
         if one is not None and one.targets is not None and len(one.indices) >= 16 and _constant(one):
             several = one.targets.dim() > 1 and bool((one.targets != one.targets.flatten()[0]).any())

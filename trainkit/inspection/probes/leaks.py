@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding, Severity
 from trainkit.inspection.probes.origins import made_at, method_of, origin
+from trainkit.inspection.probes.relation import coded, dependence
 from trainkit.inspection.probes.tables import Table, reads_targets, table
 from trainkit.inspection.source import Line
 from trainkit.inspection.subject import Subject, found
@@ -22,6 +23,8 @@ FEW = 0.1
 """Share of columns up to which those that give the target away are the odd ones; where all do, it is the task."""
 EXACT, NEARLY, USUAL = 1e-5, 0.03, 0.9
 """Share of the target's spread that is left unexplained: none, hardly any; and correlation that the others reach."""
+TOLD = 0.05
+"""Share of the target's variance that other features explain where one that gives it away is a leak."""
 KINDS = 50
 """Classes up to which columns are held against each."""
 
@@ -64,6 +67,8 @@ def in_inputs(subject: Subject) -> Iterator[Finding]:
         return
     column = leak.columns[0]
     severity: Severity = "error" if leak.exact else "warning"
+    if target.dim() == 1 and rows.classes is None and not _others_tell(rows, x, leak.columns):
+        severity = "info"  # the target is made of this feature alone: it is the task
     yield found(
         "target-in-inputs",
         f"train_set: input {column}",
@@ -74,6 +79,16 @@ def in_inputs(subject: Subject) -> Iterator[Finding]:
         effect="training and validation look perfect, and nothing was learned",
         fix="Take this column out of the inputs, or show that it is known before the target is",
     )
+
+
+def _others_tell(rows: Table, x: Tensor, columns: list[int]) -> bool:
+    """Say whether the other features tell something of the target too, as of a label they do that is to be told."""
+    y = coded(rows)
+    rest = [column for column in range(x.shape[1]) if column not in columns]
+    if y is None or not rest:
+        return True
+    count = min(len(y), len(x))
+    return dependence(x[:count, rest], y[:count], thorough=True) > TOLD
 
 
 def _target(rows: Table) -> Tensor | None:

@@ -13,7 +13,7 @@ from trainkit.inspection.probes.origins import made_at, origin
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import Fact
 from trainkit.inspection.source import Line
-from trainkit.inspection.step.trial import trained
+from trainkit.inspection.step.trial import steps_ahead, trained
 from trainkit.inspection.subject import Subject, found
 
 REGRESSIONS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
@@ -43,13 +43,14 @@ def unscaled(subject: Subject) -> Iterator[Finding]:
     if share < LEFT:
         return
     values = rows.targets.double()
+    reached = (1 - share) / STEPS * steps_ahead(subject) if math.isfinite(share) else 0.0
     told = f"{share:.0%} of the loss is left" if math.isfinite(share) else "the loss is not finite"
     yield found(
         "targets-unscaled",
         "train_set: target range",
         f"targets are large for the network, which gives about {output:.2g}: {float(values.min()):.4g}.."
         f"{float(values.max()):.4g}, not normalised (standardised)",
-        severity="warning",
+        severity="error" if reached < 0.5 else "warning",
         at=_scaling(subject) or made_at(subject, "train_set"),
         evidence=f"mean {float(values.mean()):.4g}, standard deviation {float(values.std()):.4g}; after "
         f"{STEPS} steps {told}",

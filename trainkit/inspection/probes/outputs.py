@@ -237,7 +237,7 @@ def _stateful(subject: Subject, batch: Any, apart: float) -> Finding:
         "eval-noise",
         "model" if changed is None else f"{type(model.get_submodule(changed[0])).__name__}.{changed[1]}",
         f"is carried from batch to batch: the model {message}" if carried and changed else message,
-        severity="warning" if subject.shuffle or not carried else "info",
+        severity="info" if carried and (not subject.shuffle or subject.train_step is not None) else "warning",
         at=_assigned(model.get_submodule(changed[0]), changed[1]) if changed else None,
         evidence=evidence,
         effect="validation depends on what was evaluated before",

@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from trainkit.findings import Finding
+from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, origin, stored, whole_of
 from trainkit.inspection.probes.tables import indexed, table
 from trainkit.inspection.source import Line, called
 from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 CLOSE = 0.01
 """Share of the usual distance of neighbours below which two samples are one."""
@@ -27,8 +29,14 @@ FEWEST, MANY, FEW = 5, 10, 20
 """Equal samples, and near ones, that are no accident; validation samples that say something."""
 WORTH = 0.01
 """Share of the validation set from which an overlap is told."""
+CHANCE = 5
+"""Multiple of the share of training samples that equal an earlier one, up to which an overlap of codes is by chance.
+
+Of n samples drawn from N that many are n / 2N, and n / N of another set are among them."""
 CONTINUOUS = 0.3
 """Distinct values of a feature by distinct sample, from which samples equal in it are copies and not alike."""
+ALIKE = 0.8
+"""Correlation from which two samples of one name are one picture, augmented or not."""
 SEVERAL = 2
 """Features of that kind which are enough."""
 
@@ -128,13 +136,44 @@ def _by_name(subject: Subject) -> tuple[float, str] | None:
         others = _names(val[0]).get(name)
         if others is None:
             continue
-        mine, theirs = {names[index] for index in train[1]}, [others[index] for index in val[1]]
+        listed, theirs = [names[index] for index in train[1]], [others[index] for index in val[1]]
+        mine = set(listed)
         if len(mine) < 0.9 * len(train[1]) or len(set(theirs)) < 0.9 * len(theirs):
             continue
         share = sum(item in mine for item in theirs) / max(len(theirs), 1)
-        if share >= WORTH and share * len(theirs) >= FEWEST:
+        if share >= WORTH and share * len(theirs) >= FEWEST and not _are_others(subject, listed, theirs):
             return share, f"their .{name} names the same ones"
     return None
+
+
+def _are_others(subject: Subject, names: Sequence[str], others: Sequence[str]) -> bool:
+    """Say whether samples of one name are nothing alike: the names stand for other files, as in another folder."""
+    train, val = table(subject, "train_set"), table(subject, "val_set")
+    if train is None or val is None or not (_is_steady(subject.train_set) and _is_steady(subject.val_set)):
+        return False  # augmented at random, one picture may look like another
+    by_name = {names[int(index)]: sample for index, sample in zip(train.indices, train.samples, strict=False)}
+    pairs = [
+        (by_name[others[int(index)]].inputs, sample.inputs)
+        for index, sample in zip(val.indices, val.samples, strict=False)
+        if others[int(index)] in by_name
+    ]
+    alike = [_correlated(one, other) for one, other in pairs[:32]]
+    return len(alike) >= FEWEST and sum(alike) < len(alike) / 2
+
+
+def _is_steady(data: Any) -> bool:
+    """Say whether an index gives the same sample twice."""
+    with kept_generators(), quiet():
+        held = copied_data(data)
+        return distance(held[0], held[0]) == 0.0
+
+
+def _correlated(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> bool:
+    """Say whether two samples are one, perhaps augmented."""
+    a, b = (torch.cat([tensor.detach().double().flatten() for tensor in inputs]) for inputs in (one, other))
+    if a.shape != b.shape or len(a) < 4:
+        return a.shape == b.shape and torch.equal(a, b)
+    return bool(torch.corrcoef(torch.stack([a, b]))[0, 1].nan_to_num(1.0).abs() > ALIKE)
 
 
 def _names(data: Any) -> dict[str, list[str]]:
@@ -159,7 +198,7 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
     one, other = train.whole, val.whole
     copied = one is not None and one.is_floating_point() and continuous(one)
     share, natural = _shared([digest(s.inputs) for s in train.samples], [digest(s.inputs) for s in val.samples])
-    if _counts(share, 0.0 if copied else natural, len(val.samples), seen):
+    if _counts(share, 0.0 if copied else natural, len(val.samples), seen, times=CHANCE):
         return min(share / seen, 1.0), "equal in every value"
     if one is not None and other is not None and one.shape[1] == other.shape[1] and one.is_floating_point():
         if not other.is_floating_point() or not bool(one.isfinite().all() and other.isfinite().all()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.passes import PROBED, distance, evaluated, in_eval
+from trainkit.inspection.passes import PROBED, distance, evaluated
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
@@ -27,10 +29,14 @@ def padded(subject: Subject) -> Iterator[Finding]:
     moved = _by_collate(subject) if subject.collate is not None else _by_data(subject)
     if moved is None or moved.apart <= MOVED:
         return
+    if moved.is_lost:
+        yield _lost(subject, moved)
+        return
     yield found(
         "padding-counts",
         "model: padding",
-        "the output of a sample changes with its padding: no mask keeps the padded positions out",
+        f"in {type(subject.model).__name__}.forward the output of a sample changes with its padding: no mask or length "
+        "keeps the padded positions out",
         severity="error" if moved.share > 0.5 else "warning",
         at=_reader(subject),
         evidence=f"a sample of length {moved.length} padded to {moved.padded} moves by {moved.apart:.0%}; "
@@ -48,6 +54,8 @@ class Moved:
     length: int
     padded: int
     share: float
+    is_lost: bool = False
+    """Whether padded samples that differ give the same: what is taken is the padding."""
 
 
 def _by_collate(subject: Subject) -> Moved | None:
@@ -66,7 +74,35 @@ def _by_collate(subject: Subject) -> Moved | None:
     apart = [_least(a, b[row : row + 1]) for row in range(2)]  # a collate may sort
     known = [value for value in apart if value is not None]
     share = 1 - sum(lengths) / (len(lengths) * max(lengths))
-    return Moved(min(known), min(lengths), max(lengths), share) if known else None
+    other = samples[order[1]]
+    is_lost = lengths[order[1]] < max(lengths) and _give_the_same(subject, short, other, long)
+    return Moved(min(known), min(lengths), max(lengths), share, is_lost) if known else None
+
+
+def _give_the_same(subject: Subject, one: Any, other: Any, long: Any) -> bool:
+    """Say whether two samples give one output beside a longer one, and two alone."""
+    pairs = [[one, other, long], [one], [other]]
+    outputs = [next(flat(evaluated(subject, subject.collated(pair))[1]), None) for pair in pairs]
+    if any(x is None or x.dim() == 0 for x in outputs) or len(outputs[0]) != 3:  # type: ignore[arg-type]
+        return False
+    together, a, b = (x for x in outputs if x is not None)
+    if together[0].shape != a[0].shape or a.shape != b.shape or together[0].numel() > 64:
+        return False
+    return torch.equal(together[0], together[1]) and distance(a, b) not in (None, 0.0)
+
+
+def _lost(subject: Subject, moved: Moved) -> Finding:
+    return found(
+        "padding-counts",
+        "model: padding",
+        f"in {type(subject.model).__name__}.forward the last position of the padded batch is taken: for all but the "
+        "longest sample that is padding, and nothing of the sample is read",
+        at=_reader(subject),
+        evidence=f"two samples, the shorter of length {moved.length}, give one output beside a sample of length "
+        f"{moved.padded}, and two alone",
+        effect="shorter samples all get the same prediction",
+        fix="Take the last true step: h_n[-1] of the packed layer, or out[torch.arange(n), lengths - 1]",
+    )
 
 
 def _least(alone: Tensor, padded: Tensor) -> float | None:
@@ -118,46 +154,6 @@ def _lengths(tokens: Tensor) -> Tensor | None:
     return lengths
 
 
-def loss_on_padding(subject: Subject) -> Iterator[Finding]:
-    """See whether the loss has a gradient at outputs that belong to padding."""
-    if not subject.runs or subject.collate is None:
-        return
-    samples = subject.samples(4 * PROBED)
-    lengths = [_length(sample, -1) for sample in samples]
-    if None in lengths or len(set(lengths)) < 2:
-        return
-    batch = subject.collated(samples)
-    _, target = unpacked(batch)
-    sizes = [length or 0 for length in lengths]
-    if not isinstance(target, Tensor) or target.dim() < 2 or target.shape[:2] != (len(samples), max(sizes)):
-        return
-    with subject.scratch() as scratch:
-        ran = subject.run(in_eval(scratch.model), scratch.loss, batch)
-        outputs = next(flat(ran.outputs), None)
-        if outputs is None or ran.loss is None or outputs.dim() < 2 or outputs.shape[:2] != target.shape[:2]:
-            return
-        if not outputs.requires_grad:
-            return
-        (gradient,) = torch.autograd.grad(ran.loss, outputs, allow_unused=True)
-    if gradient is None:
-        return
-    size = gradient.flatten(2).abs().sum(-1) if gradient.dim() > 2 else gradient.abs()
-    beyond = torch.arange(size.shape[1]) >= torch.tensor(sizes)[:, None]
-    share = size[beyond].sum() / size.sum().clamp_min(1e-30)
-    if share < 1e-3:
-        return
-    values = target[beyond].unique().tolist()[:3]
-    yield found(
-        "loss-on-padding",
-        "loss: padding",
-        f"counts padded targets too: nothing such as ignore_index leaves out the padding ({values})",
-        at=subject.where_made(subject.loss) or subject.where_made(subject.collate),
-        evidence=f"{float(share):.0%} of the loss's gradient is at padding",
-        effect="the model learns to predict padding, and the loss looks lower than it is",
-        fix="Pad targets with -100, or give ignore_index=PAD to the loss",
-    )
-
-
 def _length(sample: Any, position: int = 0) -> int | None:
     """Return the length of the first (or last) part of a sample that is a series."""
     if not isinstance(sample, list | tuple):
@@ -181,12 +177,15 @@ def _reader(subject: Subject) -> Line | None:
     for name in ("mean", "max", "sum", "amax"):
         for call in code.calls(name):
             return code.line(call)
+    forward = code.methods().get("forward")
+    for node in ast.walk(forward.node) if forward is not None else ():
+        if isinstance(node, ast.Subscript) and re.search(r"[,\[]\s*-1\s*[\]),]", f"[{ast.unparse(node.slice)}]"):
+            return code.line(node)  # the last position
     sequence = (nn.RNNBase, nn.TransformerEncoder, nn.MultiheadAttention, nn.TransformerEncoderLayer)
     for layer in subject.trace.recording.calls:
         if isinstance(layer.module, sequence) and layer.line is not None:
             return layer.line
-    forward = code.methods().get("forward")
     return None if forward is None else forward.line(forward.node)
 
 
-RULES = (padded, loss_on_padding)
+RULES = (padded,)

@@ -53,7 +53,7 @@ def order_read(subject: Subject) -> Iterator[Finding]:
         "order-ignored",
         f"{_place(subject)}: position",
         "gives the same in whatever order: it has no positional encoding, and the targets hang on the order",
-        severity="warning",
+        severity="warning" if _attends(subject) else "info",  # a bag of words is one by design
         at=_line(subject),
         evidence=f"permuted positions move the outputs by {apart:.1g}; a line over values at their positions explains "
         f"{told:.0%} of the targets' variance, values without their order {max(without, 0):.0%}",
@@ -92,6 +92,12 @@ def _by_order(rows: Table, length: int) -> tuple[float, float]:
         return told, told
     bag = hot.sum(1) if rows.raw is not None else torch.cat([hot.mean(1), hot.square().mean(1), hot.amax(1)], 1)
     return told, max(linear(bag, y), dependence(bag, y, thorough=True))
+
+
+def _attends(subject: Subject) -> bool:
+    """Say whether positions read each other, which asks where they stand."""
+    named = any(isinstance(call.module, ATTENTIVE) for call in subject.trace.recording.calls)
+    return named or any("attention" in op.name or op.name in ("bmm", "matmul") for op in subject.trace.recording.ops)
 
 
 def _place(subject: Subject) -> str:

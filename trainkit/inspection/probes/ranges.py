@@ -13,7 +13,8 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, origin
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import Fact, Op, Recording
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.step.view import seen
 from trainkit.inspection.subject import Subject, found
 
 FAR, VERY_FAR = 22.0, 30.0
@@ -31,14 +32,17 @@ def scale(subject: Subject) -> Iterator[Finding]:
     """Look at what the first layer with weights reads, whatever normalises before it."""
     if not subject.runs or not subject.trace.inputs:
         return
-    inputs = {id(fact) for fact in subject.trace.inputs}
-    for op in subject.trace.recording.ops:
+    view = seen(subject) if subject.train_step is not None else None  # which may prepare inputs itself
+    recording = view.recording if view is not None else subject.trace.recording
+    inputs = {id(fact) for fact in (view.inputs if view is not None else subject.trace.inputs)}
+    for op in recording.ops:
         if op.module is None or op.name not in WEIGHTED or not op.inputs:
             continue
         read = op.inputs[0]
         rms = _rms(read.tensor)
-        came = {id(fact) for other in subject.trace.recording.ancestors(read) for fact in other.inputs} | {id(read)}
-        if rms is None or not came & inputs or any(_has_weights(other) for other in _before(subject, read)):
+        before = recording.ancestors(read)
+        came = {id(fact) for other in before for fact in other.inputs} | {id(read)}
+        if rms is None or not came & inputs or any(_has_weights(other) for other in before):
             return
         if rms > FAR:
             grave = rms > VERY_FAR
@@ -52,7 +56,7 @@ def scale(subject: Subject) -> Iterator[Finding]:
                 effect="activations and gradients are as many times too large, and one rate suits no layer",
                 fix="x / 255 for pixels, or (x - mean) / std of the training set",
             )
-        elif 0 < (spread := _spread(read.tensor)) < FLAT * rms and not _is_normed(subject, op):
+        elif 0 < (spread := _spread(read.tensor)) < FLAT * rms and not _is_normed(recording, op):
             yield found(
                 "inputs-not-normalised",
                 "train_set: input range",
@@ -136,18 +140,14 @@ def _spread(tensor: Tensor | None) -> float:
     return float(tensor.double().std())
 
 
-def _is_normed(subject: Subject, first: Op) -> bool:
+def _is_normed(recording: Recording, first: Op) -> bool:
     """Say whether a norm takes what the first layer gives, and so undoes its scale."""
-    users = [op for fact in first.outputs for op in subject.trace.recording.users(fact)]
+    users = [op for fact in first.outputs for op in recording.users(fact)]
     return any("norm" in op.name for op in users)
 
 
 def _has_weights(op: Any) -> bool:
     return any(fact.name and len(fact.shape) > 1 for fact in op.inputs)
-
-
-def _before(subject: Subject, fact: Any) -> list[Any]:
-    return subject.trace.recording.ancestors(fact)
 
 
 def _is_raw(subject: Subject) -> bool:
@@ -170,7 +170,9 @@ def twice(subject: Subject) -> Iterator[Finding]:
         before = recording.ancestors(read)
         steps = [other for other in before if other.own and other.name in ("sub", "div", "mul", "normalize")]
         steps = [other for other in steps if sum(_is_given(recording, fact, first) for fact in other.inputs) == 1]
-        if not steps or any(_has_weights(other) for other in before) or read.tensor is None or first.tensor is None:
+        if all(other.name == "mul" for other in steps):
+            return  # made sharper, not normalised
+        if any(_has_weights(other) for other in before) or read.tensor is None or first.tensor is None:
             return
         if not any(first in other.inputs for other in before) or first.tensor.numel() != read.tensor.numel():
             return
@@ -187,6 +189,58 @@ def twice(subject: Subject) -> Iterator[Finding]:
             fix="Normalise once, in the data set or in the model",
         )
         return
+
+
+def applied_twice(subject: Subject) -> Iterator[Finding]:
+    """Read whether one function that normalises is applied twice to the training inputs, where they look like it."""
+    rows = table(subject, "train_set")
+    values = None if rows is None else rows.inputs
+    made, method = origin(subject, "train_set"), method_of(subject.train_set, "__getitem__")
+    if values is None or not bool(values.isfinite().all()) or _is_normal(_moments(values), ODD):
+        return
+    sources = [(method.file, method.node)] if method is not None else []
+    sources += [(made.file, part) for part in made.parts] if made is not None else []
+    if method is not None and (whole := tree(method.file)) is not None:
+        read = {node.id for node in ast.walk(method.node) if isinstance(node, ast.Name)}
+        sources += [
+            (method.file, node) for node in whole.body if isinstance(node, ast.Assign) and _sets_one(node, read)
+        ]
+    for file, part in sources:
+        for node in ast.walk(part):
+            name = _repeated(node) if isinstance(node, ast.Call) else ""
+            if not name:
+                continue
+            mean, deviation = _moments(values)
+            yield found(
+                "normalised-twice",
+                "train_set: input range",
+                f"is normalised twice: {name} is applied to what {name} gave",
+                severity="warning",
+                at=Line(file, getattr(node, "lineno", 1)),
+                evidence=f"inputs have mean {mean:.3g} and standard deviation {deviation:.3g}; normalised once they "
+                "would have about 0 and 1",
+                effect="the first layer reads values far from those that it is made for",
+                fix=f"Apply {name} once",
+            )
+            return
+
+
+def _sets_one(node: ast.Assign, names: set[str]) -> bool:
+    return any(isinstance(target, ast.Name) and target.id in names for target in node.targets)
+
+
+def _repeated(call: ast.Call) -> str:
+    """Return the name of a function that normalises and stands twice: ``f(f(x))``, or twice in a list of steps."""
+    steps = [item for argument in call.args for item in getattr(argument, "elts", [argument])]
+    names = [ast.unparse(item) for item in steps if isinstance(item, ast.Name | ast.Attribute | ast.Call)]
+    twice_there = [name for name in names if names.count(name) > 1 and _is_scaler(name)]
+    inner = [ast.unparse(item.func) for item in call.args if isinstance(item, ast.Call)]
+    nested = [name for name in inner if name == ast.unparse(call.func) and _is_scaler(name)]
+    return (twice_there + nested)[0] if twice_there or nested else ""
+
+
+def _is_scaler(name: str) -> bool:
+    return any(word in name.lower() for word in ("normal", "standard", "whiten", "zscore", "z_score", "rescale"))
 
 
 def _is_given(recording: Recording, fact: Fact, first: Fact) -> bool:
@@ -222,6 +276,28 @@ def constant(subject: Subject) -> Iterator[Finding]:
         evidence=f"{int(flat.sum())} of {len(flat)} samples; the first is {float(values[0, 0]):.4g} throughout",
         effect="there is nothing to learn from them",
         fix="Look at how inputs are read: an integer division, a cast to integers, a wrong path",
+    )
+
+
+def constant_column(subject: Subject) -> Iterator[Finding]:
+    """Look for columns of a table that hold one value in every sample, beside others that vary."""
+    rows = table(subject, "train_set")
+    values = None if rows is None else rows.inputs
+    if rows is None or values is None or len(values) < 64 or not rows.alone or rows.samples[0].inputs[0].dim() != 1:
+        return
+    still = (values == values[:1]).all(0)
+    columns = still.nonzero().flatten().tolist()
+    if not columns or len(columns) > max(3, len(still) // 10) or len(columns) == len(still):
+        return
+    yield found(
+        "constant-column",
+        f"train_set: column {columns[0]}",
+        f"is constant: the feature has one value, {float(values[0, columns[0]]):.4g}, in every sample",
+        severity="info",
+        at=made_at(subject, "train_set"),
+        evidence=f"{len(columns)} of {len(still)} columns have no variance over {len(values)} samples",
+        effect="it tells the model nothing, and standardised it would divide by 0",
+        fix="Leave the column out, or look at how it is read: a wrong index, a failed sensor, a join without a match",
     )
 
 
@@ -277,4 +353,4 @@ def _is_cast(node: ast.AST) -> bool:
     )
 
 
-RULES = (few, scale, twice, constant, features)
+RULES = (few, scale, twice, applied_twice, constant, constant_column, features)

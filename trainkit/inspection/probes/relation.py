@@ -119,13 +119,23 @@ def _ordered_apart(subject: Subject) -> Line | None:
         if not isinstance(part, ast.FunctionDef):
             continue
         returned = [node.value for node in ast.walk(part) if isinstance(node, ast.Return)]
-        parts = next((value.elts for value in returned if isinstance(value, ast.Tuple)), [])
+        parts = next((pair for value in returned if (pair := _paired(value))), [])
         if part.name == "__init__":
             parts = [node.value for node in ast.walk(part) if isinstance(node, ast.Assign) and _is_own(node.targets[0])]
         at = _apart(sorted(_statements(part), key=lambda node: node.lineno), parts)
         if at is not None:
             return Line(file, at)
     return None
+
+
+def _paired(value: ast.expr | None) -> list[ast.expr]:
+    """Return inputs and targets that an expression pairs: a tuple, ``TensorDataset(x, y)``, ``list(zip(x, y))``."""
+    if isinstance(value, ast.Tuple):
+        return value.elts
+    if isinstance(value, ast.Call) and len(value.args) == 1:
+        return _paired(value.args[0])
+    pairs = isinstance(value, ast.Call) and called(value).rpartition(".")[2] in ("zip", "TensorDataset", "stack")
+    return list(value.args) if isinstance(value, ast.Call) and pairs else []
 
 
 def _statements(part: ast.AST) -> list[ast.stmt]:
@@ -173,7 +183,7 @@ def _apart(statements: list[ast.stmt], parts: list[ast.expr]) -> int | None:
 
 
 def _permutes(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and called(node).rpartition(".")[2] in ("randperm", "permutation")
+    return isinstance(node, ast.Call) and called(node).rpartition(".")[2] in ("randperm", "permutation", "argsort")
 
 
 def _are_targets(call: ast.Call) -> bool:

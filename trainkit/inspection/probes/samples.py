@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset
 from trainkit.findings import Finding
 from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, method_of, origin, stored, whole_of
+from trainkit.inspection.probes.overlap import digest
 from trainkit.inspection.probes.tables import indexed, is_drawn, reads_targets, sets, table
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
@@ -23,6 +24,8 @@ from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 GENERATORS = (np.random.Generator, np.random.RandomState, torch.Generator, random.Random)
 TRIED = 4
+LISTED, REPEATED = 64, 5
+"""Samples from which few different ones are odd; times that each must be given, and stored ones be more."""
 
 
 def workers(subject: Subject) -> Iterator[Finding]:
@@ -83,10 +86,11 @@ def _is_task(data: Any, one: Any, two: Any) -> bool:
     parts = [tensor for tensor in flat(inputs) if tensor.is_floating_point()]
     if len(parts) > 1 and any(part.shape == parts[0].shape for part in parts[1:]):
         return True
-    targets = list(flat(target))
+    targets = [torch.as_tensor(target)] if isinstance(target, int | float) else list(flat(target))
     if not targets:
         return True
-    if distance(target, other) != 0.0:
+    apart = abs(target - other) if isinstance(target, int | float) else distance(target, other)
+    if apart != 0.0:
         return True  # drawn with the input
     if targets[0].is_floating_point() and parts and targets[0].shape == parts[0].shape and targets[0].dim():
         return True
@@ -207,6 +211,34 @@ def distinct(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def stored_but_unread(subject: Subject) -> Iterator[Finding]:
+    """Hold what samples show against what is stored: an index that comes round too soon leaves most of it unread."""
+    for name, data in sets(subject):
+        rows = table(subject, name)
+        method = method_of(data, "__getitem__")
+        if rows is None or rows.values is None or method is None or whole_of(data) is not data or rows.total < LISTED:
+            continue
+        shown = len({digest(sample.inputs) for sample in rows.samples})
+        if shown < 2 or shown > len(rows.samples) / REPEATED or rows.values.shape[1] < 2:
+            continue
+        for path, value in stored(data).items():
+            if not isinstance(value, Tensor) or value.dim() < 2 or len(value) < REPEATED * shown:
+                continue
+            there = len(value.flatten(1).unique(dim=0))
+            if not value.is_floating_point() or there < REPEATED * shown or value[0].shape != rows.shape:
+                continue
+            yield found(
+                "one-sample",
+                f"{name}: __getitem__",
+                f"gives the same {shown} samples again and again (duplicates), for the index comes round too soon",
+                at=next((method.line(n) for n in ast.walk(method.node) if isinstance(n, ast.Return)), None),
+                evidence=f"{len(rows.samples)} indices give {shown} distinct inputs, and {path} holds {there}",
+                effect=f"{1 - shown / there:.0%} of the data is never seen: the model learns {shown} samples by heart",
+                fix="Use the index as it is",
+            )
+            break
+
+
 def _some(data: Any) -> list[int]:
     total = len(data)
     return sorted({0, total // 3, total // 2, total - 1})[:TRIED]
@@ -242,4 +274,4 @@ def _method(data: Any, name: str) -> Line | None:
     return method.line(method.node) if method is not None else None
 
 
-RULES = (workers, validation_fixed, whole, distinct)
+RULES = (workers, validation_fixed, whole, distinct, stored_but_unread)

@@ -81,8 +81,9 @@ def _explained(
         fix = "Pad on the left only: F.pad(x, (dilation * (kernel_size - 1), 0)), and padding=0"
         return f"{call.path}: padding", f"{name} is padded on both sides, so not causal", built, fix
     if code_of(type(module)) is not None:
-        at = _mask_line(type(module)) or _own_line(before, after, call.path, start, length) or call.line
-        return f"{call.path}: mask", f"{name} has no causal mask, or a wrong one", at, mask
+        at = _mask_line(type(module)) or _making_line(before, call.path)
+        at = at or _own_line(before, after, call.path, start, length) or call.line
+        return f"{call.path}: mask", f"{name}.forward has no causal mask, or a wrong one", at, mask
     given = len(call.inputs) > 1 and isinstance(module, ATTENTIVE)
     if given:
         at = _mask_line(type(subject.model)) or call.line
@@ -98,6 +99,12 @@ def _mask_line(cls: type) -> Line | None:
         if code is not None and call is not None:
             return code.line(call)
     return None
+
+
+def _making_line(before: Recording, path: str) -> Line | None:
+    """Return the line of a function of the user's that makes the mask which a module applies."""
+    makers = [op for op in before.ops if op.module == path and op.name in ("tril", "triu") and op.line is not None]
+    return makers[0].line if makers else None
 
 
 def _own_line(before: Recording, after: Recording, path: str, start: int, length: int) -> Line | None:
@@ -132,7 +139,9 @@ def shifted(subject: Subject) -> Iterator[Finding]:
     if one is None or two is None or axis is None:
         return
     early = distance(one.narrow(axis, 0, start), two.narrow(axis, 0, start))
-    if early is not None and early <= NEAR and not _last_is_ignored(subject, batch, tokens.shape[1]):
+    if early is None or early > NEAR or _shifts_itself(subject, batch, tokens, one, axis):
+        return
+    if not _last_is_ignored(subject, batch, tokens.shape[1]):
         yield found(
             "target-not-shifted",
             "train_set: target",
@@ -142,6 +151,18 @@ def shifted(subject: Subject) -> Iterator[Finding]:
             effect="the model learns to copy and the loss falls to 0",
             fix="inputs, target = tokens[:, :-1], tokens[:, 1:]",
         )
+
+
+def _shifts_itself(subject: Subject, batch: Any, tokens: Tensor, outputs: Tensor, axis: int) -> bool:
+    """Say whether an output does not hang on the token at its own position: then the model reads the one before."""
+    here = tokens.shape[1] // 2
+    changed = tokens.clone()
+    changed[:, here] = changed[:, here].roll(1, 0)
+    moved = next(flat(evaluated(subject, replaced(batch, tokens, changed))[1]), None)
+    if moved is None or torch.equal(changed, tokens):
+        return False
+    apart = distance(outputs.narrow(axis, here, 1), moved.narrow(axis, here, 1))
+    return apart is not None and apart <= NEAR / 10
 
 
 def _is_given(series: Tensor, target: Any) -> bool:
@@ -248,7 +269,7 @@ def _agree(one: Tensor | None, other: Tensor | None, start: int, length: int) ->
 
 
 def _time_axis(tensor: Tensor, length: int) -> int | None:
-    if tensor.dim() < 2 or tensor.shape[0] == length:
+    if tensor.dim() < 2 or (tensor.shape[0] == length != PROBED):
         return 0 if tensor.dim() >= 2 and tensor.shape[1] == PROBED else None
     return next((axis for axis in range(1, tensor.dim()) if tensor.shape[axis] == length), None)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided
-from trainkit.inspection.probes.tables import table
+from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided, origin
+from trainkit.inspection.probes.tables import Table, table
 from trainkit.inspection.source import Line
 from trainkit.inspection.subject import Subject, found
 
@@ -125,4 +125,71 @@ def _treating(subject: Subject, name: str) -> Line | None:
     return made_at(subject, name)
 
 
-RULES = (alike, targets_alike)
+def own_figures(subject: Subject) -> Iterator[Finding]:
+    """See by whose figures the inputs were standardised: each set's by its own, or both by those of all samples."""
+    train, val = table(subject, "train_set"), table(subject, "val_set")
+    if train is None or val is None or not (train.complete and val.complete) or train.shape != val.shape:
+        return
+    one, other = train.inputs, val.inputs
+    if one is None or other is None or min(len(one), len(other)) < 30 or _by_sample(train) or _by_sample(val):
+        return
+    both = torch.cat([one, other])
+    if _is_exact(one) and _is_exact(other):
+        yield found(
+            "own-statistics",
+            "val_set: mean and std",
+            "is standardised by its own statistics (mean and std), not by the training set's",
+            severity="info",
+            at=_last_scaling(subject),
+            evidence=f"each set for itself has mean 0 and standard deviation 1 to {_figure(other)}",
+            effect="one input means another thing in each set, and a single sample could not be prepared at all",
+            fix="mean, std = x_train.mean(0), x_train.std(0); (x_val - mean) / std",
+        )
+    elif _is_exact(both) and not _is_exact(one) and not _is_exact(other):
+        yield found(
+            "own-statistics",
+            "val_set: mean and std",
+            "is standardised by statistics (mean and std) of all samples: they were computed before the split, a small "
+            "leak of validation into train_set",
+            severity="info",
+            at=_last_scaling(subject),
+            evidence=f"both sets together have mean 0 and standard deviation 1 to {_figure(both)}",
+            effect="validation is a little better than on data that come later",
+            fix="Split first; mean, std of the training part for both",
+        )
+
+
+def _is_exact(rows: Tensor) -> bool:
+    """Say whether all features have mean 0 and deviation 1 but for rounding, as their own figures alone give them."""
+    if not bool(rows.isfinite().all()) or rows.shape[1] < 2:
+        return False
+    wide = rows.double()
+    return bool(wide.mean(0).abs().max() < EXACT and (wide.std(0) - 1).abs().max() < 1.0 / len(rows))
+
+
+EXACT = 1e-4
+"""Distance of a mean from 0 that is rounding."""
+
+
+def _by_sample(rows: Table) -> bool:
+    """Say whether each sample was standardised by itself."""
+    assert rows.inputs is not None
+    return rows.inputs.shape[1] > 1 and bool(rows.inputs.double().mean(1).abs().max() < EXACT)
+
+
+def _figure(rows: Tensor) -> str:
+    return f"{float(rows.double().mean(0).abs().max()):.1g}"
+
+
+def _last_scaling(subject: Subject) -> Line | None:
+    """Return the line that standardises the validation set: one that takes a mean or deviation."""
+    made = origin(subject, "val_set")
+    at = made.find(lambda node: isinstance(node, ast.stmt) and _standardises(node)) if made is not None else None
+    return at or _treating(subject, "val_set")
+
+
+def _standardises(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and ".std(" in ast.unparse(node) and ".mean(" in ast.unparse(node)
+
+
+RULES = (alike, targets_alike, own_figures)

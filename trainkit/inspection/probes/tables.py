@@ -231,12 +231,29 @@ def _stacked(tensors: list[Tensor]) -> Tensor | None:
 
 
 def reads_targets(subject: Subject) -> bool:
-    """Say whether anything in a step reads the targets; a data set may give them for form's sake only."""
-    if subject.train_set is None or not subject.runs:
+    """Say whether anything in a step reads the targets; a data set may give them for form's sake only.
+
+    What the last of many parts is, such as those of a transition, the user's own step alone knows.
+    """
+    if subject.train_step is not None and isinstance(subject.batch, list | tuple) and len(subject.batch) > 3:
+        return False
+    if subject.train_set is None:
         return True
+    if not subject.runs:
+        return _read_in_own_step(subject)
     trace = subject.trace
     _, target = unpacked(subject.batch)
     return not list(flat(target)) or any(trace.recording.users(fact) for fact in trace.target)
+
+
+def _read_in_own_step(subject: Subject) -> bool:
+    """Say whether the user's own step reads the targets, as that of a GAN does not."""
+    from trainkit.inspection.step.view import seen
+
+    view = seen(subject) if subject.train_step is not None else None
+    if view is None or not view.targets:
+        return subject.loss is not None
+    return any(view.readers.get(fact.number) for fact in view.targets)
 
 
 def is_drawn(data: Any) -> bool:

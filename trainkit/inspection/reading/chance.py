@@ -109,7 +109,8 @@ def _dropout(
         return
     if value and seen is not None and not _active(seen, line):
         return  # does not run in evaluation
-    meant = constant and value and is_meant(part, MEANT)
+    either = isinstance(training, ast.BoolOp) and isinstance(training.op, ast.Or)  # self.training or a switch beside it
+    meant = either or (constant and value and is_meant(part, MEANT))
     shown = ast.unparse(call)
     if value:
         how = f"with {ast.unparse(training)}" if training is not None else "without training=self.training"

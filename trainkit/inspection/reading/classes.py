@@ -24,6 +24,7 @@ def mutable_defaults(subject: Subject) -> Iterator[Finding]:
     for path, module, own in own_classes(subject.model):
         cls = next(base for base in type(module).__mro__ if base.__name__ == own.name)
         yield from _defaults(subject, path, cls, own)
+        yield from _changed_defaults(cls, own)
         yield from _class_state(cls, own)
     for name, data in (("train_set", subject.train_set), ("val_set", subject.val_set)):
         for cls in type(data).__mro__:
@@ -55,6 +56,32 @@ def _defaults(subject: Subject, path: str, cls: type, code: Code) -> Iterator[Fi
                 evidence=f"it holds {len(modules)} modules after the model was built",
                 effect="each new instance also gets (and trains) the layers of those before it",
                 fix=f"Write {argument}=None in the signature, and make a new one in the body",
+            )
+
+
+def _changed_defaults(cls: type, code: Code) -> Iterator[Finding]:
+    """Find default lists that no longer hold what the signature says: a call took out of them, or put in."""
+    for name, function in vars(cls).items():
+        for argument, value in _default_values(function) if isinstance(function, FunctionType) else ():
+            at = _default_line(code, name, argument) if isinstance(value, list | dict | set) else None
+            if at is None or any(isinstance(item, nn.Module | Tensor) for item in _flat(value)):
+                continue
+            try:
+                written = ast.literal_eval(at[1])
+            except ValueError:
+                continue
+            if written == value or (not written and not isinstance(value, list)):
+                continue
+            yield found(
+                "mutable-default",
+                f"{cls.__name__}.{name}({argument}={ast.unparse(at[1])})",
+                f"has a mutable default argument, {argument}, which is made once, shared by all instances, and changed "
+                "by each call",
+                severity="error" if written else "warning",
+                at=at[0],
+                evidence=f"the signature says {written}, and it holds {str(value)[:80]} after the model was built",
+                effect="the next instance gets another default: other layers, of other sizes",
+                fix=f"Write {argument}=None or a tuple in the signature, and copy it in the body: list({argument})",
             )
 
 

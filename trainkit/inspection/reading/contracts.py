@@ -162,6 +162,7 @@ def storage_ties(subject: Subject) -> Iterator[Finding]:
             "storage-tie",
             name,
             f"shares its memory with {other} and is another nn.Parameter: they are not tied",
+            severity="warning",
             at=_tie_line(subject, name),
             evidence=f"two parameters {list(parameter.shape)} at one address",
             effect="each gets a gradient and an update of its own, and to(device) or a copy ends the sharing",

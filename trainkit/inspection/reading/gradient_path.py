@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.watching import watched
+from trainkit.inspection.reading.chance import inside
+from trainkit.inspection.reading.parts import forward_parts
 from trainkit.inspection.recording import Op
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.step.starved import starved
@@ -61,13 +63,32 @@ def gradient_cut(subject: Subject) -> Iterator[Finding]:
     if not names:
         return
     told: set[str] = set()
-    cuts = list(_cuts(view, names))
+    cuts = _joined(_cuts(view, names))
     for cut in cuts if subject.train_step is None else _before_step(view, cuts):
         if set(cut.lost) <= told or _is_meant(view, cut):
             continue
         told |= set(cut.lost)
         every = len(names) == sum(p.requires_grad for p in subject.model.parameters())
         yield _finding(view, cut, every)
+
+
+def _joined(cuts: Iterator[Cut]) -> list[Cut]:
+    """Return the cuts with all of one ``no_grad`` as one."""
+    joined: list[Cut] = []
+    for cut in cuts:
+        same = next(
+            (n for n, one in enumerate(joined) if cut.what == one.what == "no_grad" and _beside(cut, one)), None
+        )
+        if same is None:
+            joined.append(cut)
+        else:
+            joined[same] = replace(joined[same], lost=tuple(sorted({*joined[same].lost, *cut.lost})))
+    return joined
+
+
+def _beside(one: Cut, other: Cut) -> bool:
+    """Say whether two stand in one call of one function."""
+    return one.at == other.at or (one.at.file == other.at.file and one.op.function == other.op.function != "forward")
 
 
 def _before_step(view: View, cuts: list[Cut]) -> list[Cut]:
@@ -119,7 +140,8 @@ def _what(op: Op) -> str | None:
         return None  # a weight that is written to
     if op.name in LEFT:
         return op.name
-    if op.name in SILENT or not op.inputs or not op.outputs:
+    compared = op.name in ("eq", "ne") and sum(fact.requires_grad for fact in op.inputs) > 1
+    if (op.name in SILENT and not compared) or not op.inputs or not op.outputs:
         return None
     if op.name in STEPS and any(fact.requires_grad for fact in op.inputs):
         return op.name
@@ -255,13 +277,15 @@ def _finding(view: View, cut: Cut, every: bool) -> Finding:
     shown = SHOWN.get(cut.what, cut.what)
     where = type(view.model).__name__ if not op.module else type(view.model.get_submodule(op.module)).__name__
     place = view.place(op, shown)[0] if op.module is None else f"{where}.{op.function}: {shown}"
+    part = next((part for part in forward_parts(view.subject) if inside(part, cut.at)), None) if not op.own else None
+    place = f"{part.place}: {shown}" if part is not None else place
     some = ", ".join(cut.lost[:4]) + (f" and {len(cut.lost) - 4} more" if len(cut.lost) > 4 else "")
     how = {
         "no_grad": "runs under torch.no_grad(), which cuts the gradient off",
         "detach": "detaches a tensor on the way to the loss, which cuts the gradient off",
         "data": "takes .data on the way to the loss, which cuts the gradient off",
         "tensor": "makes a new tensor of a tensor with torch.tensor(...), which detaches and cuts the gradient off",
-    }.get(cut.what, f"goes through {shown} on the way to the loss, which has no gradient")
+    }.get(cut.what, f"goes through {shown} on the way to the loss, which has no gradient (is not differentiable)")
     return found(
         "gradient-cut",
         place,
@@ -278,7 +302,7 @@ def _fix(cut: Cut) -> str:
         return "Leave out torch.no_grad() here, or say what is meant with requires_grad_(False)"
     if cut.what in STEPS:
         return "Pass the gradient straight through: x + (x.round() - x).detach()"
-    if cut.what in ("argmax", "gt", "lt", "ge", "le", "long", "int", "bool", "topk"):
+    if cut.what in ("argmax", "gt", "lt", "ge", "le", "eq", "ne", "long", "int", "bool", "topk"):
         return "Use a smooth function here, such as softmax, or F.gumbel_softmax(hard=True)"
     if cut.what in LEFT:
         return "Stay with tensors up to the loss, and use item() and numpy() for what is shown only"

@@ -192,7 +192,9 @@ def never_arrived(subject: Subject) -> Iterator[Finding]:
     """Find a loading that is not strict and whose module is as it was initialised."""
     for loading in subject.once(_loadings):
         module = _module(subject.model, loading.path)
-        if not _is_lax(loading) or module is None or not _is_fresh(module) or not _worth_loading(subject):
+        if not _is_lax(loading) or module is None or not is_fresh(module):
+            continue
+        if not _worth_loading(subject) and not _is_kept(loading, module):
             continue
         weights = sum(p.numel() for p in module.parameters())
         yield found(
@@ -218,7 +220,13 @@ def _is_lax(loading: Loading) -> bool:
     )
 
 
-def _is_fresh(module: nn.Module) -> bool:
+def _is_kept(loading: Loading, module: nn.Module) -> bool:
+    """Say whether a module is frozen as it was loaded, and from something else than another module."""
+    of_module = any(isinstance(node, ast.Attribute) and node.attr == "state_dict" for node in ast.walk(loading.call))
+    return not of_module and not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def is_fresh(module: nn.Module) -> bool:
     """Say whether all of a module is as PyTorch's own layers are initialised."""
     drawn = 0
     for part in module.modules():

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.reading.observed import Behaviour, behaviour
 from trainkit.inspection.reading.parts import Part, assigned, forward_parts
 from trainkit.inspection.source import Line, called, tree
@@ -184,6 +185,8 @@ def _graphs(subject: Subject, seen: Behaviour) -> Iterator[Finding]:
         if before == 0:
             continue
         if seen.second_error is not None and "second time" in str(seen.second_error):
+            if subject.once(_own_step_goes_on):
+                return
             yield found(
                 "state-not-detached",
                 place,
@@ -206,6 +209,20 @@ def _graphs(subject: Subject, seen: Behaviour) -> Iterator[Finding]:
                 effect="no graph is ever freed: memory grows until it runs out",
                 fix="Keep value.detach() or value.item()",
             )
+
+
+def _own_step_goes_on(subject: Subject) -> bool:
+    """Say whether the user's own step can be taken twice: it may reset or detach the state itself."""
+    if subject.train_step is None:
+        return False
+    with copies_with(subject, subject.train_step) as copies:
+        copies.model.train()
+        try:
+            for _ in range(2):
+                copies.functions[0](copies.model, subject.batch, copies.loss, copies.optimizer)
+        except Exception:  # noqa: BLE001 - what the user's code raises is what is asked for
+            return False
+    return True
 
 
 def _keeps(name: str, part: Part, node: ast.AST) -> bool:

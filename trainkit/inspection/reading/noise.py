@@ -18,6 +18,8 @@ from trainkit.inspection.subject import Subject, found
 NOISE = {"randn", "rand", "randn_like", "rand_like", "normal", "uniform", "bernoulli", "randint", "randperm"}
 NOISE |= {"exponential", "poisson", "randint_like", "gumbel_softmax", "cauchy", "log_normal", "geometric", "random"}
 NOISE |= {"sample", "multinomial"}
+GATES = ("softmax", "topk", "sigmoid", "sparsemax", "argmax")
+LAYERS = ("linear", "conv1d", "conv2d", "conv3d")
 COMPARING = ("sub", "rsub", "add", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "cross_entropy")
 
 
@@ -38,7 +40,7 @@ def noise(subject: Subject) -> Iterator[Finding]:
         told.add(op.line)
         part = next((part for part in forward_parts(subject) if inside(part, op.line)), None)
         meant = _sampled(recording, op, seen.outputs) or (part is not None and is_meant(part, MEANT))
-        yield _noise_finding(op, part, meant)
+        yield _noise_finding(op, part, meant and not (part is not None and _of_idle_scale(subject, op, part)))
     if told:
         return
     foreign = list(_foreign(subject))
@@ -123,6 +125,35 @@ def _sampled(recording: Recording, op: Op, outputs: tuple[Fact, ...]) -> bool:
     if any(fact.shape == () and fact.dtype.is_floating_point for fact in outputs):
         return True  # the model computes its loss itself
     return len(outputs) > 1 and any(_bare(recording, op, fact) for fact in outputs)
+
+
+def _of_idle_scale(subject: Subject, op: Op, part: Part) -> bool:
+    """Say whether noise is scaled by what the model computes for that alone, and drawn for a gate.
+
+    Of a latent that is sampled by design, mean and deviation are given out or stand in the loss, or it is decoded.
+    """
+    if not subject.runs or is_meant(part, MEANT) or op.name not in ("randn", "randn_like", "normal"):
+        return False
+    trace = subject.trace
+    if len(trace.outputs) != 1 or not trace.target or not trace.inputs:
+        return False
+    if trace.target[0].shape == trace.inputs[0].shape and trace.target[0].dtype.is_floating_point:
+        return False  # it gives back its input, as an encoder's latent lets it
+    drawn = next((each for each in trace.recording.ops if each.line == op.line and each.name == op.name), None)
+    scaling = _users(trace.recording, drawn) if drawn is not None and drawn.outputs else []
+    if len(scaling) != 1 or not _reparameterises(trace.recording, op, scaling[0]):
+        return False
+    summed = [after for after in _users(trace.recording, scaling[0]) if after.name in ("add", "sub")]
+    if not any(after.name in GATES for each in summed for after in _users(trace.recording, each)):
+        return False
+    fact = next(fact for fact in scaling[0].inputs if fact.requires_grad)
+    for _ in range(4):
+        if len(trace.recording.users(fact)) != 1 or fact.maker is None or fact in trace.outputs:
+            return False
+        if fact.maker.name in LAYERS:
+            return True
+        fact = fact.maker.inputs[0] if fact.maker.inputs else fact
+    return False
 
 
 def _is_answer(recording: Recording, op: Op) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -24,6 +26,8 @@ GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, rando
 MAKERS = ("default_rng", "RandomState", "Random", "manual_seed")
 SEEDS = ("manual_seed", "seed", "seed_everything", "set_seed")
 ORDERS = ("permutation", "randperm", "shuffle")
+LONGEST, SECONDS = 3000, 0.3
+"""Samples of a stream, and time, after which it is not read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,28 +173,43 @@ def unsharded(subject: Subject) -> Iterator[Finding]:
         return
     if _per_worker(data):
         return
-    first, second = _first_samples(data, 0), _first_samples(data, 1)
-    if first and repr(first) == repr(second):
+    first, second = _samples_of(data, 0), _samples_of(data, 1)
+    same = first and repr(first) == repr(second)
+    if same or _is_one_set(data):
+        order = "" if same else ", in another order"
         yield found(
             "iterable-not-sharded",
             "train_set.__iter__",
             "gives the same samples in every worker: it does not ask torch.utils.data.get_worker_info()",
             at=subject.where_made(type(data).__iter__),
-            evidence=f"num_workers={subject.num_workers}, and two workers with two seeds give the same samples",
+            evidence=f"num_workers={subject.num_workers}, and two workers with two seeds give the same samples{order}",
             effect=f"each sample is duplicated: an epoch holds it {subject.num_workers} times",
             fix="Write itertools.islice(samples, info.id, None, info.num_workers) with info = get_worker_info()",
         )
 
 
-def _first_samples(data: Any, seed: int) -> list[Any]:
+def _samples_of(data: Any, seed: int, count: int = 2) -> list[Any]:
+    """Return the first samples of a stream; none of one that ends before."""
     with kept_generators(seed), quiet():
         try:
-            stream = iter(copied_data(data))
-            return [next(stream) for _ in range(2)]
-        except StopIteration:
-            return []
+            taken = list(itertools.islice(iter(copied_data(data)), count))
         except Exception as error:
             raise Stuck(str(error)) from error
+    return taken if len(taken) == count else []
+
+
+def _is_one_set(data: Any) -> bool:
+    """Say whether two workers give the same samples in different orders: whole streams, if they end soon."""
+    started, streams = time.process_time(), []
+    for seed in (0, 1):
+        with kept_generators(seed), quiet():
+            samples = []
+            for sample in copied_data(data):
+                samples.append(repr(sample))
+                if len(samples) > LONGEST or time.process_time() - started > SECONDS:
+                    return False
+            streams.append(samples)
+    return len(set(streams[0])) > 1 and sorted(streams[0]) == sorted(streams[1])
 
 
 # ---------------------------------------------------------------------------- seeds

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -350,4 +351,38 @@ def _seeded(module: nn.Module) -> bool:
     return code is not None and any(True for _ in code.calls(*names))
 
 
-RULES = (unregistered, plain_tensors)
+def drawn_orders(subject: Subject) -> Iterator[Finding]:
+    """Find lists and arrays that ``__init__`` draws at random and ``forward`` reads: no checkpoint keeps them."""
+    parts = forward_parts(subject)
+    told: set[tuple[type, str]] = set()
+    for _, module in subject.model.named_modules():
+        code = code_of(type(module))
+        if code is None or any(name in code.methods() for name in ("state_dict", "get_extra_state")):
+            continue
+        for attribute, value in vars(module).items():
+            numbers = isinstance(value, np.ndarray | list | tuple) and _is_numeric(value)
+            if attribute in (*OWN, *HOOKS) or not numbers or (type(module), attribute) in told:
+                continue
+            at = assigned(module, attribute)
+            if at is None or not _drawn(at[1]) or _seeded(module) or not reads(parts, attribute):
+                continue
+            told.add((type(module), attribute))
+            yield found(
+                "plain-tensor",
+                f"{type(module).__name__}.{attribute}",
+                "is drawn at random in __init__ and is no buffer: state_dict() misses it, and a fresh model draws "
+                "another",
+                at=at[0],
+                evidence=f"{type(value).__name__} of {len(value)} numbers, read in forward",
+                effect="a model that is loaded from a checkpoint is another one: its outputs are wrong",
+                fix=f'Write self.register_buffer("{attribute}", torch.as_tensor(...))',
+            )
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iuf" and value.size > 1
+    return len(value) > 1 and all(isinstance(item, int | float | np.number) for item in value[:64])
+
+
+RULES = (unregistered, plain_tensors, drawn_orders)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.reading import settings
 from trainkit.inspection.reading.parts import assigned
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.subject import Subject, found
@@ -34,6 +35,7 @@ PURE |= {"scatter", "roll", "flip", "t", "abs", "exp", "log", "sqrt", "max_pool2
 def attribute_typos(subject: Subject) -> Iterator[Finding]:
     """Find attributes that are set, read by nobody, and close to a real one; and ``requires_grad`` on a module."""
     yield from _frozen_in_vain(subject)
+    yield from settings.in_vain(subject)
     for file in subject.files:
         whole = tree(file)
         if whole is None:

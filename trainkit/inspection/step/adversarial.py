@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.recording import Call
+from trainkit.inspection.recording import Call, Fact
 from trainkit.inspection.source import Line
+from trainkit.inspection.step.bounds import activation, bounds
 from trainkit.inspection.step.slopes import sloped
 from trainkit.inspection.step.view import View
 from trainkit.inspection.subject import Subject, found
@@ -30,6 +31,7 @@ class Verdict:
     through: bool
     """Whether the gradient goes on into the network that made them."""
     line: Line | None
+    fact: Fact
 
 
 def labels(subject: Subject) -> Iterator[Finding]:
@@ -62,13 +64,15 @@ def _verdicts(view: View, slopes: dict[int, Tensor], critic: set[str], maker: se
     for call in view.recording.calls:
         if not call.path or not call.inputs or len(call.outputs) != 1 or not _is_all_of(view, call, critic):
             continue
+        if (made := call.inputs[0].maker) is not None and made.name == "requires_grad":
+            continue  # asked for its gradient, as a gradient penalty does
         scores, slope = call.outputs[0].tensor, slopes.get(call.outputs[0].number)
         if scores is None or slope is None or scores.shape != slope.shape or not slope.any():
             continue
         came = {fact.name for op in view.recording.ancestors(call.inputs[0]) for fact in op.inputs}
         readers = view.readers.get(call.outputs[0].number, [])
         line = readers[0].line if readers else call.line
-        yield Verdict(scores, slope, bool(came & maker), call.inputs[0].requires_grad, line)
+        yield Verdict(scores, slope, bool(came & maker), call.inputs[0].requires_grad, line, call.outputs[0])
 
 
 def _is_all_of(view: View, call: Call, names: set[str]) -> bool:
@@ -88,6 +92,8 @@ def _asks_alike(one: Verdict, other: Verdict) -> bool:
     z, h = other.scores.double().flatten(), other.slopes.double().flatten()
     if len(x) < 8:
         return False
+    if float(g.std() + h.std()) < 1e-6 * float(g.abs().mean()):
+        return bool(torch.allclose(g.mean(), h.mean(), rtol=LIKE))  # the scores themselves, as Wasserstein's
     powers = torch.stack([x**0, x, x**2, x**3], 1)
     curve = torch.linalg.lstsq(powers, g[:, None]).solution
     size = float(g.norm())
@@ -119,4 +125,40 @@ def _finding(what: str, verdict: Verdict) -> Finding:
     )
 
 
-RULES = (labels,)
+def bounded_critic(subject: Subject) -> Iterator[Finding]:
+    """Find a critic whose mean scores are compared as a Wasserstein distance, and that ends in a bounded activation."""
+    if subject.train_step is None or len(subject.optimizers) != 2 or subject.train_set is None:
+        return
+    seen = sloped(subject)
+    held = [{id(p) for group in o.param_groups for p in group["params"]} for o in subject.optimizers]
+    names = [{name for name, p in subject.model.named_parameters() if id(p) in own} for own in held]
+    for critic, maker in ((names[0], names[1]), (names[1], names[0])) if seen is not None else ():
+        assert seen is not None
+        verdicts = [v for v in _verdicts(*seen, critic, maker) if not v.through]
+        told, real = ([v for v in verdicts if v.made is made] for made in (True, False))
+        if len(told) != 1 or len(real) != 1 or not _is_flat(told[0].slopes) or not _is_flat(real[0].slopes):
+            continue
+        low, high = bounds(seen[0], told[0].fact)
+        bend = activation(seen[0], told[0].fact)
+        if float(told[0].slopes.mean()) * float(real[0].slopes.mean()) >= 0 or bend is None or high - low > 4:
+            continue
+        place, line = seen[0].place(bend)
+        yield found(
+            "critic-bounded",
+            place,
+            f"ends the critic of a Wasserstein GAN (WGAN) in {bend.name}: its mean scores are compared as they are, "
+            "and must be unbounded",
+            severity="warning",
+            at=line,
+            evidence=f"scores within {low:g}..{high:g}; the loss is linear in them",
+            effect="the critic saturates, and the generator gets hardly any gradient",
+            fix=f"Leave {bend.name} out, or use the binary cross entropy of a plain GAN.",
+        )
+        return
+
+
+def _is_flat(slopes: Tensor) -> bool:
+    return bool((slopes - slopes.flatten()[0]).abs().max() < 1e-4 * slopes.abs().max())
+
+
+RULES = (labels, bounded_critic)

@@ -13,6 +13,8 @@ from trainkit.inspection.subject import Subject, found
 
 PRODUCTS = ("matmul", "bmm", "mm", "rmatmul")
 MASKS = ("masked_fill", "where", "contiguous", "float", "to")
+HIDDEN = -1e3
+"""Score below which a key is masked."""
 LARGE = 2.0
 """Spread of scores at the start above which a softmax is nearly a choice of one."""
 
@@ -32,8 +34,9 @@ def attention(subject: Subject) -> Iterator[Finding]:
 
 
 def _unscaled(view: View, op: Op) -> list[Finding]:
-    fact = op.inputs[0]
-    while fact.maker is not None and fact.maker.name in MASKS:
+    fact, scales = op.inputs[0], 0
+    while fact.maker is not None and (fact.maker.name in MASKS or _scales(fact.maker)):
+        scales += _scales(fact.maker)
         fact = fact.maker.inputs[1 if fact.maker.name == "where" else 0]
     product = fact.maker
     if product is None or product.name not in PRODUCTS or len(product.inputs) < 2 or not _is_attention(view, op):
@@ -42,23 +45,34 @@ def _unscaled(view: View, op: Op) -> list[Finding]:
     made = [source(item, SHAPING | {"chunk", "split", "getitem", "unbind"})[0] for item in product.inputs[:2]]
     if width < 16 or any(maker is None or maker.name != "linear" for maker in made):
         return []
-    scores = tensor_of(product.outputs[0])
-    if scores is None or not product.outputs[0].finite or float(scores.std()) < LARGE:
+    plain, given = tensor_of(product.outputs[0]), tensor_of(op.inputs[0])
+    if plain is None or given is None or not product.outputs[0].finite:
+        return []
+    seen_scores = given[given > HIDDEN] if scales else plain
+    spread = float(seen_scores.std())
+    if spread < LARGE or (scales and spread < 1.5 * float(plain.std())):
         return []
     place, line = view.place(product, "scores")
+    done = "multiplied by a scale that makes them larger" if scales else f"without the scale 1 / sqrt({width})"
     return [
         found(
             "attention-not-scaled",
             place,
-            f"gives the products of queries and keys to a softmax without the scale 1 / sqrt({width})",
+            f"gives the products of queries and keys to a softmax {done}: divide them by sqrt({width})",
             severity="warning",
             at=line,
-            evidence=f"scores spread by {float(scores.std()):.3g} at the start, with the scale by "
-            f"{float(scores.std()) / width**0.5:.2g}",
+            evidence=f"scores spread by {spread:.3g} at the start, with the scale by "
+            f"{float(plain.std()) / width**0.5:.2g}",
             effect="the softmax is saturated: each query sees one key, and the gradient is small",
             fix="scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))",
         )
     ]
+
+
+def _scales(op: Op) -> bool:
+    """Say whether an operation multiplies or divides scores by one number."""
+    others = [fact for fact in op.inputs[1:] if fact.tensor is None or fact.tensor.numel() > 1]
+    return op.name in ("mul", "rmul", "div", "truediv") and not others and bool(op.inputs)
 
 
 def _is_attention(view: View, op: Op) -> bool:

@@ -8,7 +8,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
-from trainkit.inspection.recording import recorded
+from trainkit.inspection.recording import Op, recorded
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -33,6 +33,9 @@ def last_batch(subject: Subject) -> Iterator[Finding]:
         return
     text = " ".join(str(error).split())[:200]
     norm = "more than 1 value per channel" in text
+    if rest == 1 and not norm and (squeeze := _squeezed(view)) is not None:
+        yield _eaten(view, squeeze, whole)
+        return
     line = None
     if path:
         line = subject.where_built(path) if norm else None
@@ -52,6 +55,31 @@ def last_batch(subject: Subject) -> Iterator[Finding]:
         fix="Use drop_last=True, or another batch_size."
         if norm
         else "Do not write the batch size into shapes: use x.size(0), flatten(1) or reshape(x.size(0), -1).",
+    )
+
+
+def _squeezed(view: View) -> Op | None:
+    """Return a ``squeeze()`` of the user's without a dimension, which drops that of a batch of one sample."""
+    for op in view.path:
+        bare = op.name == "squeeze" and op.own and op.setting("dim", 1) is None and op.inputs
+        if bare and op.inputs[0].shape[:1] == (view.size,):
+            return op
+    return None
+
+
+def _eaten(view: View, op: Op, whole: bool) -> Finding:
+    count, size = len(view.subject.train_set), view.subject.batch_size
+    place, line = view.place(op, "squeeze()")
+    return found(
+        "batch-size-by-luck" if whole else "last-batch-fails",
+        place,
+        "without a dim also drops the batch dimension of a batch of one sample: the shape is another one then",
+        severity="warning" if whole else "error",
+        at=line,
+        evidence=f"{tuple(op.inputs[0].shape)} becomes {tuple(op.outputs[0].shape)}, and of one sample "
+        f"{tuple(item for item in op.inputs[0].shape[1:] if item > 1)}; {count} samples in batches of {size}",
+        effect="training or prediction fails, or broadcasts, on a single sample",
+        fix="squeeze(-1), or squeeze(1): name the dimension",
     )
 
 

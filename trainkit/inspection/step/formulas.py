@@ -70,10 +70,10 @@ def divergence_by_elements(subject: Subject) -> Iterator[Finding]:
             place,
             "is KLDivLoss with reduction='mean', which divides by the classes, too: it is no KL divergence; "
             "'batchmean' is",
-            severity="warning",
+            severity="info" if any(fact in view.losses for fact in op.outputs) else "warning",
             at=line or view.loss_line,
             evidence=f"input {tuple(shape)}: the loss is {shape[-1]} times smaller than the divergence",
-            effect="beside another term it hardly counts",
+            effect="beside another term it hardly counts; alone it is another scale of the gradient",
             fix="nn.KLDivLoss(reduction='batchmean')",
         )
         return

@@ -17,7 +17,7 @@ from trainkit.inspection.step.written import filling, setting_line
 from trainkit.inspection.subject import Subject, found
 
 FLAT = ("sigmoid", "tanh", "softsign", "hardsigmoid")
-FADED, LOST = 1e-4, 1e-6
+FADED, LOST = 1e-4, 1e-5
 """First layer's gradient against the largest layer's."""
 
 

@@ -22,8 +22,10 @@ MIXING = LINEAR | frozenset(
 )
 BENDING = ("relu", "relu6", "threshold", "clamp_min")
 DEAD, MANY = 0.95, 0.8
-LARGE = 6.0
-"""Weight scale, as a gain of the layer's input, that is called large."""
+LARGE, RAISED, SEVERAL, FAR = 6.0, 2.2, 3, 8
+"""Weight scale, as a gain of the layer's input, that is called large; one that is where several layers have it.
+
+And the first loss, in losses of a guess, from which it is far."""
 
 
 def equal_units(subject: Subject) -> Iterator[Finding]:
@@ -148,15 +150,17 @@ def saturated(subject: Subject) -> Iterator[Finding]:
         values = tensor_of(op.inputs[0])
         if values is None or values.numel() < 32 or not op.inputs[0].finite:
             continue
-        share = float((values.abs() > (9.0 if op.name == "sigmoid" else 5.0)).float().mean())
-        if share < 0.75:
+        flat, bent = (9.0, 6.0) if op.name == "sigmoid" else (5.0, 3.0)
+        share = float((values.abs() > flat).float().mean())
+        cause = _large_layer(view, op)
+        if share < 0.75 and (cause is None or float((values.abs() > bent).float().mean()) < 0.8):
             continue
-        place, line = _large_layer(view, op) or view.place(op)
+        place, line = cause or view.place(op)
         yield found(
             "saturated-units",
             place,
             f"{op.name} is saturated: its inputs are so large that its derivative is 0",
-            severity="error" if share > 0.9 else "warning",
+            severity="error" if share > 0.9 or cause is not None else "warning",
             at=line,
             evidence=f"{share:.0%} of its inputs (up to {float(values.abs().max()):.3g}) lie in the flat part",
             effect="gradients vanish and the layers before it hardly learn",
@@ -187,10 +191,14 @@ def large_start(subject: Subject) -> Iterator[Finding]:
     if view is None:
         return
     layers = [op for op in view.path if op.name in LINEAR and len(op.inputs) > 1 and op.inputs[1].name]
-    loud = [op for op in layers if gain(op) > LARGE and op.inputs[1].requires_grad and not _normed(view, op)]
-    if not loud or (excess := _excess(view)) is None or excess[0] < 8:
+    raised = [op for op in layers if gain(op) > RAISED and op.inputs[1].requires_grad and not _normed(view, op)]
+    loud = raised if len(raised) >= SEVERAL else [op for op in raised if max(gain(op), _louder(op)) > LARGE]
+    if not loud or (excess := _excess(view)) is None:
         return
-    worst = max(loud, key=gain)
+    worst = max(loud, key=lambda op: max(gain(op), _louder(op)))
+    tied = excess[0] < FAR and _is_tied(view, worst) and excess[0] > FAR / 2
+    if excess[0] < FAR and not tied:
+        return
     name = worst.inputs[1].name
     place, line = filling(subject, name, constant=None) or (
         f"{name}: init",
@@ -199,13 +207,29 @@ def large_start(subject: Subject) -> Iterator[Finding]:
     yield found(
         "init-too-large",
         place,
-        f"starts the weights of {name} too large: the layer multiplies its input by about {gain(worst):.0f}",
-        severity="error" if line is not None else "info",  # a library's own start is nobody's slip
+        f"starts the weights of {name} too large: the layer multiplies its input by about "
+        f"{max(gain(worst), _louder(worst)):.0f}"
+        + (" (the embedding, std 1, is tied to the output layer)" if tied else ""),
+        severity="info" if line is None else "warning" if tied else "error",  # a library's start is nobody's slip
         at=line,
         evidence=f"{excess[1]}; {len(loud)} of {len(layers)} layers so",
         effect="activations and gradients explode, and training starts far off",
         fix="Use nn.init.kaiming_normal_ or xavier_uniform_ (std about 1 / sqrt(inputs of the layer)).",
     )
+
+
+def _louder(op: Op) -> float:
+    """Return by how much what a layer gives is larger than what it was given, as of weights that are all positive."""
+    given, made = tensor_of(op.inputs[0]), tensor_of(op.outputs[0])
+    if given is None or made is None or not op.inputs[1].finite or (op.inputs[1].low or 0.0) < 0:
+        return 0.0
+    return float(made.square().mean().sqrt() / given.square().mean().sqrt().clamp(min=1e-3))
+
+
+def _is_tied(view: View, op: Op) -> bool:
+    """Say whether an embedding reads the weights of a layer too."""
+    name = op.inputs[1].name
+    return any(fact.name == name for other in view.recording.of("embedding") for fact in other.inputs)
 
 
 def _normed(view: View, op: Op) -> bool:

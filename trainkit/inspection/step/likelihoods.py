@@ -197,4 +197,38 @@ def rates(subject: Subject) -> Iterator[Finding]:
             )
 
 
-RULES = (bce_fails, negative_log_likelihood, unreachable_targets, rates)
+def clamped_scores(subject: Subject) -> Iterator[Finding]:
+    """Find raw scores that a loss clamps into 0..1 and takes the logarithm of, as if they were probabilities."""
+    view = seen(subject)
+    if view is None:
+        return
+    for op in view.path:
+        low, high = op.setting("min", 1), op.setting("max", 2)
+        if op.name not in ("clamp", "clip") or not isinstance(low, float) or not isinstance(high, float):
+            continue
+        if not (0 <= low < 0.05 and 0.95 < high <= 1) or WEIGHT not in view.came(op.inputs[0]):
+            continue
+        logs = [after for after in view.recording.users(op.outputs[0]) if after.name in ("log", "binary_cross_entropy")]
+        least, most = bounds(view, op.inputs[0])
+        if not logs or least >= 0 or most <= 1:
+            continue
+        given = tensor_of(op.inputs[0])
+        cut = float(((given < low) | (given > high)).float().mean()) if given is not None else 0.0
+        if cut < 0.1:
+            continue
+        place, line = view.place(op)
+        yield found(
+            "raw-scores-into-bce",
+            place,
+            "clamps raw scores (logits) into 0..1 as if they were probabilities: no sigmoid stands between the model's "
+            "last layer and the logarithm",
+            at=line or view.loss_line,
+            evidence=f"scores from {op.inputs[0].low:.3g} to {op.inputs[0].high:.3g}; {cut:.0%} are cut off by the "
+            "clamp and get no gradient",
+            effect="samples beyond the clamp, the wrongest among them, teach nothing",
+            fix="Use F.binary_cross_entropy_with_logits(scores, target), or torch.sigmoid(scores) before the clamp.",
+        )
+        return
+
+
+RULES = (bce_fails, clamped_scores, negative_log_likelihood, unreachable_targets, rates)

@@ -18,6 +18,8 @@ HALF = 0.5
 """Share of padded rows from which a run of one value at their ends is taken for padding."""
 HIDDEN = -1e3
 """Score below which a key is masked."""
+LEARNED = 2
+"""Positions that a model may put before or behind its inputs, such as one for the class."""
 
 
 def mask_added(subject: Subject) -> Iterator[Finding]:
@@ -95,6 +97,37 @@ def mask_turned(subject: Subject) -> Iterator[Finding]:
         return
 
 
+def mask_of_queries(subject: Subject) -> Iterator[Finding]:
+    """Find a padding mask that hides the rows of padded queries, and shows the padded keys to all others."""
+    view = seen(subject)
+    padding = _padding(view) if view is not None else None
+    if view is None or padding is None:
+        return
+    length = padding.shape[1]
+    for op in view.path:
+        scores = op.inputs[0].tensor if op.name == "softmax" and op.inputs else None
+        if scores is None or scores.dim() < 3 or scores.shape[-2:] != (length, length) or len(scores) != len(padding):
+            continue
+        least = scores.amin(tuple(range(1, scores.dim() - 2))) if scores.dim() > 3 else scores
+        hidden = least < HIDDEN
+        rows, real = hidden.all(-1), ~padding
+        if not torch.equal(rows, padding) or bool(hidden[real].any()):
+            continue
+        masking = op.inputs[0].maker
+        place, line = view.place(masking if masking is not None and masking.own else op, "mask")
+        yield found(
+            "mask-of-queries",
+            place,
+            "masks the rows of the attention scores (padded queries), not their columns: every query still attends to "
+            "the padded keys",
+            at=line,
+            evidence=f"rows of all {int(padding.sum())} padded positions are hidden, columns of none",
+            effect="outputs hang on how much padding a batch has",
+            fix="mask[:, None, :] for scores (batch, queries, keys), mask[:, None, None, :] with heads",
+        )
+        return
+
+
 def _padding(view: View) -> Tensor | None:
     """Return which positions (samples, time) are padding: a run of one value at the end of most rows, and no other."""
     for fact in view.inputs:
@@ -123,12 +156,15 @@ def _hidden(op: Op, padding: Tensor) -> Tensor | None:
         mask = op.inputs[1] if isinstance(value, int | float) and value < HIDDEN else None
     else:
         mask = None
-    if not isinstance(mask, Fact) or mask.tensor is None or mask.tensor.numel() != padding.numel():
+    if not isinstance(mask, Fact) or mask.tensor is None:
         return None
-    sizes = [size for size in mask.shape if size > 1]
-    if sizes != [size for size in padding.shape if size > 1]:
+    values = mask.tensor
+    if values.dim() == 2 and len(values) == len(padding) and 0 < values.shape[1] - padding.shape[1] <= LEARNED:
+        last = values[:, -padding.shape[1] :]
+        values = last if torch.equal(last, ~padding) else values[:, : padding.shape[1]]
+    if [size for size in values.shape if size > 1] != [size for size in padding.shape if size > 1]:
         return None
-    values = mask.tensor.reshape(padding.shape)
+    values = values.reshape(padding.shape)
     return values if values.dtype == torch.bool else values < HIDDEN if values.is_floating_point() else None
 
 
@@ -143,4 +179,4 @@ def _maker(view: View, op: Op, padding: Tensor) -> Op | None:
     return None
 
 
-RULES = (mask_added, mask_turned)
+RULES = (mask_added, mask_turned, mask_of_queries)

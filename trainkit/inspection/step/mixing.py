@@ -72,7 +72,7 @@ def _in_collate(subject: Subject) -> Told | None:
         except Exception:  # noqa: BLE001 - first_step tells what fails
             return None
     first = next(flat(inputs), None)
-    shares = _shares(x, first) if first is not None else None
+    shares = shares_of(x, first) if first is not None else None
     if shares is None:
         return None
     for given in flat(target):
@@ -94,7 +94,7 @@ def _in_step(view: View) -> Told | None:
     given = calls[-1].inputs[0]
     if y.dtype.is_floating_point or {x.number, y.number} & changed or given.tensor is None:
         return None
-    shares = _shares(x.tensor, given.tensor)
+    shares = shares_of(x.tensor, given.tensor)
     if shares is None:
         return None
     for op in view.sinks("cross_entropy", "nll_loss", "kl_div", "binary_cross_entropy_with_logits"):
@@ -117,7 +117,7 @@ def _class(label: object) -> int | None:
     return label if isinstance(label, int) else None
 
 
-def _shares(samples: Tensor, given: Tensor) -> Tensor | None:
+def shares_of(samples: Tensor, given: Tensor) -> Tensor | None:
     """Return in which shares each input is made of the samples; None if inputs are no mixtures of two samples."""
     count = len(samples)
     if samples.shape != given.shape or not given.is_floating_point() or not 4 <= count <= MOST:

@@ -31,7 +31,7 @@ MASKING = frozenset(
     ]
 )
 LOGS = frozenset(["log", "log2", "log10", "log1p"])
-LOUD = {"sigmoid": 40.0, "exp": 180.0, "softmax": 120.0}
+LOUD, SOON = {"sigmoid": 40.0, "exp": 180.0, "softmax": 120.0}, 4.0
 """Scores that a trained model may well reach, at which a form breaks in float32."""
 TINY = {torch.float16: 2.98e-8, torch.bfloat16: 4.6e-41}
 """Half of the least number of a type: what lies below becomes 0."""
@@ -182,9 +182,9 @@ def unstable_forms(subject: Subject) -> Iterator[Finding]:
             "unstable-form",
             place,
             f"is {op.name} of {inner.name} without a safeguard: it breaks when the scores grow",
-            severity="warning",
+            severity="error" if factor < SOON else "warning",
             at=line or view.loss_line,
-            evidence=f"with scores up to {score:g} the loss is NaN or infinite",
+            evidence=f"scores up to {high:.3g} now; with scores up to {score:g} the loss is NaN or infinite",
             effect="training ends in nan or inf as soon as the model is sure of something",
             fix=f"Use {cure}, which is exact for any score, or add a small eps inside the log.",
         )
@@ -202,13 +202,26 @@ def _unstable(view: View, op: Op) -> Op | None:
         if made is not None and made.name == "sum" and made.inputs:
             inner, _ = source(made.inputs[0])
             return inner if inner is not None and inner.name == "exp" else None
+        if made is not None and made.name in ("div", "true_divide", "truediv"):
+            return _normalised(made)
         return made if made is not None and made.name in ("softmax", "sigmoid") else None
-    if op.name in ("div", "true_divide", "truediv") and len(op.inputs) > 1:
-        one, two = source(op.inputs[0])[0], source(op.inputs[1])[0]
-        if one is not None and two is not None and one.name == "exp" and two.name == "sum" and op.module is not None:
-            safe = bounds(view, one.inputs[0])[1] <= 0 or (one.inputs[0].high or 0.0) <= 0
-            return one if source(two.inputs[0])[0] is one and not safe else None
+    if op.name in ("div", "true_divide", "truediv") and op.module is not None:
+        one = _normalised(op)
+        safe = one is not None and (bounds(view, one.inputs[0])[1] <= 0 or (one.inputs[0].high or 0.0) <= 0)
+        return one if not safe else None
     return None
+
+
+def _normalised(op: Op) -> Op | None:
+    """Return the exp that a division divides by its sum: the same one, or another of the same scores."""
+    if len(op.inputs) < 2:
+        return None
+    one, two = source(op.inputs[0])[0], source(op.inputs[1])[0]
+    if one is None or two is None or one.name != "exp" or two.name != "sum":
+        return None
+    summed = source(two.inputs[0])[0]
+    alike = summed is one or (summed is not None and summed.name == "exp" and summed.inputs[0] is one.inputs[0])
+    return one if alike else None
 
 
 def _fails(view: View, name: str, number: int, factor: float) -> bool:

@@ -202,6 +202,8 @@ def temperature(subject: Subject) -> Iterator[Finding]:
     for op in view.sinks("kl_div"):
         if op.line is None or len(op.inputs) < 2 or not (sharp := _divisor(op)):
             continue
+        if op.outputs and op.outputs[0].shape == () and (op.outputs[0].grad_norm or 0.0) > 1:
+            continue  # it is multiplied with more than the share of a term
         code = code_of(subject.train_step or subject.loss)
         if code is None or _is_squared(code.node, sharp):
             continue

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op, flat
 from trainkit.inspection.source import Line
+from trainkit.inspection.step.climbing import climbs
 from trainkit.inspection.step.likelihoods import RESIDUALS
 from trainkit.inspection.step.losses import sums_to_one
 from trainkit.inspection.step.slopes import behind, sloped
@@ -27,12 +28,12 @@ PRODUCTS, SUMS = ("mul", "rmul"), ("add", "radd")
 def advantages(subject: Subject) -> Iterator[Finding]:
     """Look at the log-probability of actions times a signed weight: who gets a gradient, and which way."""
     view = seen(subject)
-    if view is None or not any(_weighed(view, op) for op in view.path):
+    if view is None or not any(weighed(view, op) for op in view.path):
         return
     both = sloped(subject)
     for op in both[0].path if both is not None else ():
         assert both is not None
-        pair = _weighed(both[0], op)
+        pair = weighed(both[0], op)
         if pair is None:
             continue
         (logs, sign), weight = behind(pair[0]), pair[1]
@@ -44,7 +45,9 @@ def advantages(subject: Subject) -> Iterator[Finding]:
             yield _cut_missing(op, place, line or both[0].loss_line)
             return
         way = _orientation(both[0], weight)
-        if slope is not None and way is not None and slope.any() and bool((slope * sign * way >= 0).all()):
+        if climbs(subject) or slope is None or way is None:
+            continue
+        if slope.any() and bool((slope * sign * way >= 0).all()):
             yield found(
                 "loss-with-wrong-sign",
                 place.replace("advantage", "sign"),
@@ -70,19 +73,19 @@ def _cut_missing(op: Op, place: str, line: Line | None) -> Finding:
     )
 
 
-def _weighed(view: View, op: Op) -> tuple[Fact, Fact] | None:
+def weighed(view: View, op: Op) -> tuple[Fact, Fact] | None:
     """Return the log-probability of chosen actions and its weight of both signs, if an operation multiplies these."""
     if op.name not in PRODUCTS or len(op.inputs) != 2 or op.inputs[0].shape != op.inputs[1].shape:
         return None
     for logs, weight in (op.inputs, op.inputs[::-1]):
         if weight.low is None or weight.high is None or not weight.low < 0 < weight.high:
             continue
-        if logs.requires_grad and _is_log_of_choice(view, logs) and not _is_log_of_choice(view, weight):
+        if logs.requires_grad and is_log_of_choice(view, logs) and not is_log_of_choice(view, weight):
             return logs, weight
     return None
 
 
-def _is_log_of_choice(view: View, fact: Fact) -> bool:
+def is_log_of_choice(view: View, fact: Fact) -> bool:
     chosen = False
     while fact.maker is not None and fact.maker.inputs:
         op = fact.maker
@@ -137,7 +140,7 @@ def _orientation(view: View, fact: Fact) -> int | None:
 def ratios(subject: Subject) -> Iterator[Finding]:
     """Look at the clipped ratio of a policy to the one before: what it is of, and which bound the loss takes."""
     view = seen(subject)
-    clips = [] if view is None else [op for op in view.path if _is_clip(op)]
+    clips = [] if view is None else [op for op in view.path if is_clip(op)]
     if view is None or not clips:
         return
     op = clips[0]
@@ -168,13 +171,13 @@ def _limits(op: Op) -> tuple[float, float] | None:
     return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
-def _is_clip(op: Op) -> bool:
+def is_clip(op: Op) -> bool:
     limits = _limits(op) if op.name in ("clamp", "clip") and op.inputs and op.inputs[0].requires_grad else None
     return limits is not None and 0.4 < limits[0] < 1 < limits[1] < 1.6
 
 
 def _are_logs(view: View, op: Op) -> bool:
-    return len(op.inputs) == 2 and _is_log_of_choice(view, op.inputs[0])
+    return len(op.inputs) == 2 and is_log_of_choice(view, op.inputs[0])
 
 
 def _is_upside_down(view: View, op: Op) -> bool:
@@ -182,7 +185,7 @@ def _is_upside_down(view: View, op: Op) -> bool:
     if inner is None or inner.name != "sub" or len(inner.inputs) != 2:
         return False
     old, new = inner.inputs
-    return not old.requires_grad and new.requires_grad and _is_log_of_choice(view, new)
+    return not old.requires_grad and new.requires_grad and is_log_of_choice(view, new)
 
 
 def _bound(subject: Subject, clip: Op) -> Iterator[Finding]:
@@ -195,7 +198,7 @@ def _bound(subject: Subject, clip: Op) -> Iterator[Finding]:
         makers = [behind(fact)[0].maker for fact in op.inputs]
         if any(maker is None or maker.name not in PRODUCTS for maker in makers):
             continue
-        clipped = [any(_is_clip(made) for made in both[0].recording.ancestors(fact)) for fact in op.inputs]
+        clipped = [any(is_clip(made) for made in both[0].recording.ancestors(fact)) for fact in op.inputs]
         slope = both[1].get(op.outputs[0].number)
         if sorted(clipped) != [False, True] or slope is None or not slope.any():
             continue
@@ -223,7 +226,7 @@ def bootstrapped(subject: Subject) -> Iterator[Finding]:
     given = [*view.inputs, *view.targets]
     for op in view.sinks(*RESIDUALS):
         goal, _ = behind(op.inputs[1])
-        parts = _discounted(given, goal)
+        parts = discounted(given, goal)
         if parts is None:
             continue
         flags = [fact for fact in given if _is_flag(fact)]
@@ -254,7 +257,7 @@ def bootstrapped(subject: Subject) -> Iterator[Finding]:
         return
 
 
-def _discounted(given: list[Fact], goal: Fact) -> list[Fact] | None:
+def discounted(given: list[Fact], goal: Fact) -> list[Fact] | None:
     """Return the factors of the prediction in reward + discount * prediction, discount below 1."""
     if goal.maker is None or goal.maker.name not in SUMS or len(goal.maker.inputs) != 2:
         return None

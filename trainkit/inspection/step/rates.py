@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainkit.findings import Finding, Severity
-from trainkit.inspection.source import Line, tree
+from trainkit.inspection.source import Line, code_of, tree
 from trainkit.inspection.step.trial import Trial, settings, small, steps_ahead, trained
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.step.written import setting_line
@@ -18,6 +18,8 @@ SHORT, LONG = 15, 40
 """Steps of a first trial and of one that confirms."""
 MOVES = 0.3
 """Share of their size that weights move in a training that can learn something."""
+TINY, STILL = 1e-5, 1e-3
+"""A rate that is small for any optimizer, and a share of their size by which weights move without learning."""
 JUMP = 5.0
 """Multiple of the first loss that a good rate never reaches."""
 SPELT = {
@@ -34,12 +36,12 @@ LOWER, HIGHER = (0.1, 0.01, 0.001), (100.0, 1e4, 1e6)
 def learning_rate(subject: Subject) -> Iterator[Finding]:
     """Train copies with the rate as it is, and with others where it does not help."""
     view = seen(subject)
-    if view is None or not subject.optimizers or subject.train_step is not None or not small(subject):
+    if view is None or not subject.optimizers or subject.train_step is not None:
         return
     rates = [float(group["lr"]) for _, group in settings(subject)]
     if not all(rate > 0 for rate in rates) or not all(loss.finite for loss in view.losses):
         return
-    if any(group.get("maximize") for _, group in settings(subject)) or _silent(view):
+    if any(group.get("maximize") for _, group in settings(subject)) or _silent(view) or not small(subject, SHORT):
         return
     trial = trained(subject, SHORT)
     if trial is None or math.isnan(trial.before) or (_fell(trial) > 0.03 and not _jumped(trial)):
@@ -123,18 +125,31 @@ def _too_small(subject: Subject, trial: Trial, rate: float) -> Iterator[Finding]
             fix=f"Use a learning rate near {rate * factor:g}.",
         )
         return
+    far = trial.moved / len(trial.losses) * steps_ahead(subject)
+    if rate < TINY and far < STILL:
+        yield found(
+            "learning-rate-too-small",
+            "optimizer: lr",
+            f"is too small: with lr={rate:g} the weights stay where they are",
+            at=setting_line(subject, "lr"),
+            evidence=f"weights move by {trial.moved:.1g} of their size in {len(trial.losses)} steps, by {far:.1g} in "
+            "all of the training",
+            effect="nothing is learnt in the time that it has",
+            fix="Use a learning rate near 1e-3 (Adam) or 1e-1 (SGD).",
+        )
 
 
 def companions(subject: Subject) -> Iterator[Finding]:
     """Find settings of an optimizer that make no sense."""
     for optimizer, group in settings(subject):
         for name, message, severity, fix in _odd(type(optimizer).__name__, group, bool(subject.schedulers)):
+            part = _part_of(subject, group) if len(optimizer.param_groups) > 1 else ""
             yield found(
                 "optimizer-setting",
-                f"optimizer: {name}",
-                message,
+                f"optimizer: {name}{part and f' of {part}'}",
+                message.replace("nothing is trained", f"{part} is never trained") if part else message,
                 severity=severity,
-                at=_line(subject, name),
+                at=_group_line(subject, name, part) or _line(subject, name),
                 evidence=f"{name}={group[name]}",
                 effect="the weights do not follow the gradient",
                 fix=fix,
@@ -202,6 +217,24 @@ def safeguard(subject: Subject) -> Iterator[Finding]:
         return
 
 
+def _part_of(subject: Subject, group: dict[str, Any]) -> str:
+    """Return the part of the model that a group of parameters is."""
+    held = {id(parameter) for parameter in group["params"]}
+    paths = [name for name, parameter in subject.model.named_parameters() if id(parameter) in held]
+    first = {path.split(".")[0] for path in paths}
+    return first.pop() if len(first) == 1 else f"{len(paths)} parameters"
+
+
+def _group_line(subject: Subject, name: str, part: str) -> Line | None:
+    """Return the line of the dictionary that makes the group of a part and sets something in it."""
+    code = code_of(subject.make_optimizer) if subject.make_optimizer is not None and part else None
+    for node in ast.walk(code.node) if code is not None else ():
+        keys = [getattr(key, "value", None) for key in node.keys] if isinstance(node, ast.Dict) else []
+        if name in keys and part in ast.unparse(node) and code is not None:
+            return code.line(node)
+    return None
+
+
 def _odd(kind: str, group: dict[str, Any], scheduled: bool) -> Iterator[tuple[str, str, Severity, str]]:
     momentum, betas = group.get("momentum", 0.0), group.get("betas")
     if isinstance(momentum, float | int) and kind in ("SGD", "RMSprop"):
@@ -211,6 +244,13 @@ def _odd(kind: str, group: dict[str, Any], scheduled: bool) -> Iterator[tuple[st
                 "never forgets: at 1 or more, old gradients add up without end",
                 "error",
                 "Use momentum=0.9.",
+            )
+        elif momentum > 0 and group.get("dampening", 0) >= 1:
+            yield (
+                "dampening",
+                "is 1: the momentum keeps the first gradient, and no later one ever enters (dampening is for momentum)",
+                "error",
+                "Leave dampening out (0).",
             )
         elif momentum > 0.995:
             yield "momentum", "averages over more than 200 steps: it overshoots", "warning", "Use momentum=0.9."
@@ -249,15 +289,16 @@ def decay(subject: Subject) -> Iterator[Finding]:
         apart = type(optimizer).__name__ == "AdamW" or group.get("decoupled_weight_decay", False)
         pull = share * weight / math.sqrt(count) * 2 if apart else share * weight / max(slope, 1e-12)
         steps = 1 / (float(group["lr"]) * float(share))
-        if not apart and "Adam" in type(optimizer).__name__:
+        adaptive = not apart and "Adam" in type(optimizer).__name__
+        if adaptive:
             steps = weight / math.sqrt(count) / float(group["lr"])
-        if slope == 0 or not math.isfinite(slope) or pull < 1.5 or steps > steps_ahead(subject) / 2:
+        if slope == 0 or not math.isfinite(slope) or pull < 1.5 or steps > steps_ahead(subject):
             continue
         yield found(
             "weight-decay-dominates",
             "optimizer: weight_decay",
             "is so strong that it outweighs the gradient",
-            severity="error" if pull > 3 or apart else "warning",
+            severity="error" if (pull > 3 and not adaptive) or apart else "warning",
             at=setting_line(subject, "weight_decay"),
             evidence=f"weight_decay={share:g} pulls {pull:.2g} times as hard as the gradient, "
             f"and shrinks the weights in {steps:.0f} steps",

@@ -101,10 +101,10 @@ def divergence(subject: Subject) -> Iterator[Finding]:
     if view is None or judge is None or not isinstance(outputs, tuple):
         return
     for op in view.path:
-        latent = _latent(view, op)
-        if latent is None:
+        drawn = latent(view, op)
+        if drawn is None:
             continue
-        mean, scale, sigma = latent
+        mean, scale, sigma = drawn
         g = torch.Generator().manual_seed(0)
         parts = list(outputs)
         for at in (mean, scale):
@@ -120,7 +120,7 @@ def divergence(subject: Subject) -> Iterator[Finding]:
         return
 
 
-def _latent(view: View, op: Op) -> tuple[int, int, Fact] | None:
+def latent(view: View, op: Op) -> tuple[int, int, Fact] | None:
     """Return which outputs are mean and scale of a latent that is mean + deviation * noise, and its deviation."""
     if op.name not in ("mul", "rmul") or len(op.inputs) != 2 or op.inputs[0].shape != op.inputs[1].shape:
         return None
@@ -128,7 +128,7 @@ def _latent(view: View, op: Op) -> tuple[int, int, Fact] | None:
     if len(noise) != 1:
         return None
     sigma = next(fact for fact in op.inputs if fact is not noise[0])
-    numbers = [fact.number for fact in view.outputs]
+    numbers = [behind(fact, frozenset())[0].number for fact in view.outputs]
     came = {fact.number for made in view.recording.ancestors(sigma) for fact in made.inputs} | {sigma.number}
     scales = [at for at, number in enumerate(numbers) if number in came and view.outputs[at].shape == sigma.shape]
     for reader in view.readers.get(op.outputs[0].number, []):

@@ -249,6 +249,10 @@ def cast_labels(subject: Subject) -> Iterator[Finding]:
         )
 
 
+COMPARING = frozenset(["ne", "eq", "gt", "lt", "ge", "le", "bool", "sign", "count_nonzero"])
+"""Operations by which a model finds the padding in its input."""
+
+
 def unused_result(subject: Subject) -> Iterator[Finding]:
     """Find inputs of several of which one is never read."""
     view = seen(subject)
@@ -257,7 +261,7 @@ def unused_result(subject: Subject) -> Iterator[Finding]:
     for number, fact in enumerate(view.inputs):
         if view.readers.get(fact.number) or not fact.shape:
             continue
-        if any(fact in call.inputs for call in view.recording.calls if call.path):
+        if any(fact in call.inputs for call in view.recording.calls if call.path) or _is_made_anew(view, fact):
             continue
         code = subject.where_made(subject.model)
         yield found(
@@ -270,6 +274,22 @@ def unused_result(subject: Subject) -> Iterator[Finding]:
             effect="what it says cannot be learnt",
             fix="Use it, or leave it out of the batch.",
         )
+
+
+def _is_made_anew(view: View, fact: Fact) -> bool:
+    """Say whether an input is a mask or the lengths of another one, in which the model finds the padding itself."""
+    given = fact.tensor
+    for other in view.inputs if given is not None else ():
+        values = other.tensor
+        if other is fact or values is None or values.dim() not in (2, 3) or given is None:
+            continue
+        real = values != 0 if values.dim() == 2 else (values != 0).any(-1)
+        same = real.sum(1) if given.numel() == len(real) else real if given.shape == real.shape else None
+        if same is None or not torch.equal(given.reshape(same.shape).long(), same.long()):
+            continue
+        if any(op.name in COMPARING for op in view.readers.get(other.number, [])):
+            return True
+    return False
 
 
 def _measured(fact: Fact) -> bool:

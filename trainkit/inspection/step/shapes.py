@@ -342,9 +342,10 @@ def _readers(view: View, op: Op) -> list[Op]:
 
 def _split(before: list[int], after: list[int]) -> bool | None:
     """Say whether the last size was split in two and the one before it moved between the parts."""
-    lead, moved, last = before[:-2], before[-2], before[-1]
+    lead = before[:-2]
     if len(before) < 3 or after[: len(lead)] != lead:
         return None
+    moved, last = before[-2:]
     heads, middle, width = after[len(lead) :]
     return middle == moved and heads * width == last and heads != moved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import nn
 
@@ -45,6 +46,10 @@ AFFINE = (
     )
 )
 HIGH = 0.9
+FEWEST, MANY = 3, 4
+"""Layers without an activation among them that say something, and that are surely a slip."""
+STRAIGHT = frozenset(["batch_norm", "max_pool1d", "max_pool2d", "max_pool3d"])
+"""What stands between layers and is no activation."""
 
 
 def linear_after_linear(subject: Subject) -> Iterator[Finding]:
@@ -54,6 +59,7 @@ def linear_after_linear(subject: Subject) -> Iterator[Finding]:
         return
     pairs = list(_pairs(view))
     if not pairs:
+        yield from _never_bent(view)
         return
     whole = _whole_is_affine(view)
     near = [pair for pair in pairs if _parent(pair[0]) == _parent(pair[1])]
@@ -80,6 +86,33 @@ def linear_after_linear(subject: Subject) -> Iterator[Finding]:
     )
 
 
+def _never_bent(view: View) -> Iterator[Finding]:
+    """Find a model of several layers with batch norms and pools between them, and no activation at all."""
+    layers = [op for op in view.path if op.name in LINEAR and len(op.inputs) > 1 and op.inputs[1].requires_grad]
+    layers = [op for op in layers if op.module is not None]
+    if len(layers) < FEWEST or not view.outputs or len({op.inputs[1].name for op in layers}) < len(layers):
+        return
+    inner = [op for op in view.recording.ancestors(view.outputs[0]) if any("input" in view.came(f) for f in op.inputs)]
+    if any(op.name not in AFFINE | STRAIGHT for op in inner) or not any(op.name in STRAIGHT for op in inner):
+        return
+    shapes = [op.inputs[1].shape for op in layers]
+    if any(one[0] < min(one[1], two[0]) for one, two in pairwise(shapes)):
+        return  # narrow in the middle by design, as a principal component analysis
+    first, second = layers[:2]
+    place, line = view.place(first)
+    between = ", ".join(sorted({op.name for op in inner if op.name in STRAIGHT}))
+    yield found(
+        "linear-after-linear",
+        f"model: {_kind(view, second)} after {_kind(view, first)}",
+        f"without an activation anywhere: {len(layers)} layers with only {between} between them",
+        severity="warning" if len(layers) < MANY and "max_pool" in between else "error",
+        at=line,
+        evidence=f"no operation of the model bends but {between}",
+        effect="normalised or not, layers without one add up to a linear layer: what is not linear cannot be learnt",
+        fix=f"Put an activation such as nn.ReLU() behind each norm: {place} -> BatchNorm -> ReLU.",
+    )
+
+
 def _kind(view: View, op: Op) -> str:
     return type(view.model.get_submodule(op.module)).__name__ if op.module and not op.own else op.name.capitalize()
 
@@ -101,7 +134,8 @@ def _pairs(view: View) -> Iterator[tuple[Op, Op]]:
         if after is None or after.module == op.module or len(after.inputs) < 2 or after.module is None:
             continue
         inner, outer = _widths(op), _widths(after)
-        by_design = inner[1] < min(inner[0], outer[1]) or _separable(op) or _separable(after)
+        adapter = op.inputs[1].high == op.inputs[1].low == 0 or after.inputs[1].high == after.inputs[1].low == 0
+        by_design = adapter or inner[1] < min(inner[0], outer[1]) or _separable(op) or _separable(after)
         if not by_design and op.inputs[1].name != after.inputs[1].name:
             yield op, after
 
@@ -210,13 +244,16 @@ def repeated_activation(subject: Subject) -> Iterator[Finding]:
         made, _ = source(op.inputs[0])
         if made is None or made.name not in ("sigmoid", "softmax") or made.name not in ACTIVATIONS:
             continue
-        if op.name == "tanh" or op.module is None or (op.name == "softmax" and dim_of(op) is None):
+        in_loss = op.module is None and op.name == made.name == "sigmoid" and made.module is not None
+        if op.name == "tanh" or (op.module is None and not in_loss) or (op.name == "softmax" and dim_of(op) is None):
             continue
         place, line = view.place(op)
+        place = f"loss: {op.function}: sigmoid" if in_loss and view.subject.train_step is None else place
         yield found(
             "activation-twice",
             place,
-            f"is {op.name} of a {made.name}",
+            f"is {op.name} of a {made.name}"
+            + (f": the loss takes logits, and {view.place(made)[0]} gives probabilities already" if in_loss else ""),
             at=line,
             evidence=f"its input lies in {made.outputs[0].low:.3g}..{made.outputs[0].high:.3g}",
             effect="the result is confined to the middle of its range and gradients are small",

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, copies_with
-from trainkit.inspection.subject import Scratch, Subject
+from trainkit.inspection.subject import Scratch, Subject, found
 
 SECONDS = 0.5
 """Time that one trial may take; ``deep`` gives ten times that."""
@@ -84,6 +85,7 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
     more = 10 if subject.deep else 1
     limit, spent_before = SECONDS * more, subject.once(_spent)
     if sum(spent_before) > TOTAL * more or subject.trace.seconds * steps > RECORDED * limit:
+        subject.once(_left_out).append(steps)
         return None
     data = batches(subject)
     with _parts(subject) as (scratch, step):
@@ -114,6 +116,25 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
 
 def _spent(subject: Subject) -> list[float]:
     return []
+
+
+def _left_out(subject: Subject) -> list[int]:
+    return []
+
+
+def untried(subject: Subject) -> Iterator[Finding]:
+    """Tell of short trainings that would have taken too long; it must come after all who ask for them."""
+    if subject.deep or not (left_out := subject.once(_left_out)):
+        return
+    yield found(
+        "not-tried",
+        "check: short trainings",
+        f"of {' and '.join(str(steps) for steps in sorted(set(left_out)))} steps left out, as they would take too long",
+        severity="info",
+        evidence=f"the recorded step took {subject.trace.seconds:.2g} s",
+        effect="whether the learning rate suits the model, and what a few steps would show, is not known",
+        fix="`--deep`, or trainkit.check(..., deep=True), gives them ten times the time.",
+    )
 
 
 @contextmanager
@@ -161,7 +182,8 @@ def _loss(subject: Subject, model: nn.Module, loss: Any, batch: Any) -> float:
 
 
 def _moved(old: nn.Module, new: nn.Module) -> float:
-    pairs = [(one.detach(), two.detach()) for one, two in zip(old.parameters(), new.parameters(), strict=True)]
+    known = dict(old.named_parameters())  # forward may have made more
+    pairs = [(known[name].detach(), two.detach()) for name, two in new.named_parameters() if name in known]
     change = sum(float((one - two).norm()) ** 2 for one, two in pairs)
     return math.sqrt(change / max(sum(float(one.norm()) ** 2 for one, _ in pairs), 1e-12))
 
@@ -176,9 +198,12 @@ def steps_ahead(subject: Subject) -> int:
     return max(1, count // max(1, subject.batch_size)) * (subject.epochs or 30)
 
 
-def small(subject: Subject) -> bool:
-    """Say whether the model is small enough to train a copy for some steps."""
-    return subject.deep or sum(parameter.numel() for parameter in subject.model.parameters()) < 3_000_000
+def small(subject: Subject, steps: int) -> bool:
+    """Say whether the model is small enough to train a copy for so many steps."""
+    if subject.deep or sum(parameter.numel() for parameter in subject.model.parameters()) < 3_000_000:
+        return True
+    subject.once(_left_out).append(steps)
+    return False
 
 
 def settings(subject: Subject) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
@@ -186,3 +211,6 @@ def settings(subject: Subject) -> Iterator[tuple[Optimizer, dict[str, Any]]]:
     for optimizer in subject.optimizers:
         for group in optimizer.param_groups:
             yield optimizer, group
+
+
+RULES = (untried,)

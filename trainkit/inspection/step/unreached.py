@@ -16,6 +16,8 @@ from trainkit.inspection.subject import Subject, found
 
 STEPPED = frozenset(["round", "floor", "ceil", "sign", "trunc", "fix", "heaviside", "sgn", "frac", "floor_divide"])
 """Operations with a gradient of zero, of which another rule tells."""
+CHOOSING = frozenset(["minimum", "maximum", "min", "max", "fmin", "fmax", "amin", "amax", "where"])
+"""Operations that pass on the better of several, which in one batch may always be the same one."""
 ENOUGH = 3
 """Findings of one subject."""
 
@@ -66,7 +68,7 @@ def _way(view: View, op: Op) -> list[Op] | None:
             continue
         found_ops[here.number] = here
         differentiable = any(fact.requires_grad for fact in here.outputs)
-        if here.name in STEPPED or not here.grad_enabled or (here.outputs and not differentiable):
+        if here.name in STEPPED | CHOOSING or not here.grad_enabled or (here.outputs and not differentiable):
             return None
         for fact in here.outputs:
             readers = view.readers.get(fact.number, [])

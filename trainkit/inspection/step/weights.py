@@ -38,6 +38,9 @@ def class_weights(subject: Subject) -> Iterator[Finding]:
     for op in view.sinks("binary_cross_entropy_with_logits"):
         weight, target = _tensor(op, "pos_weight", 5), tensor_of(op.inputs[1])
         share = float(target.mean()) if target is not None else 0.5
+        if weight is not None and weight.numel() > 1 and target is not None and _is_turned(weight.flatten(), target):
+            yield _upside_down(view, op, "pos_weight", f"pos_weight {_few(weight.flatten())} for labels that are rare")
+            return
         if weight is not None and weight.numel() == 1 and float(weight) < 0.7 and 0 < share < RARE:
             yield _upside_down(
                 view, op, "pos_weight", f"pos_weight={float(weight):.3g}, {share:.0%} of targets positive"
@@ -54,6 +57,16 @@ def _follows(weight: Tensor, counts: Tensor) -> bool:
     if float(counts.max()) < 2 * float(counts.clamp(min=1).min()) or float(weight.max()) < 1.5 * float(weight.min()):
         return False
     return float(torch.corrcoef(torch.stack([weight, counts]))[0, 1]) > AGREES
+
+
+def _is_turned(weight: Tensor, target: Tensor) -> bool:
+    """Say whether the positive samples of rare labels weigh less than their negative ones, the rarer the less."""
+    if target.dim() != 2 or target.shape[1] != len(weight):
+        return False
+    shares = target.mean(0)
+    if float(shares.max()) > RARE or not bool((weight < 0.7).all()) or float(weight.max() - weight.min()) < 1e-3:
+        return False
+    return float(torch.corrcoef(torch.stack([weight, shares]))[0, 1]) > 0.5
 
 
 def _few(values: Tensor) -> str:

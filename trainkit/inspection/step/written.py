@@ -67,9 +67,22 @@ def filling(subject: Subject, parameter: str, *, constant: float | None) -> tupl
                 if fits and not (last == "weight" and ".bias" in text) and not (last == "bias" and ".weight" in text):
                     found.append((fits, f"{place}: {name}", Line(file, getattr(call, "lineno", 1))))
     if not found:
-        return None
+        return next(_of_any(subject, names), None)
     _, place, line = max(found, key=lambda item: item[0])
     return place, line
+
+
+def _of_any(subject: Subject, names: list[str]) -> Iterator[tuple[str, Line]]:
+    """Yield calls of ``nn.init`` that take each parameter in turn, by a plain name."""
+    for file in subject.files:
+        whole = tree(file)
+        for function, place in _functions(whole) if whole is not None else ():
+            for call in ast.walk(function):
+                if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Name):
+                    continue
+                base, _, name = called(call).rpartition(".")
+                if name in names and base.endswith("init"):
+                    yield f"{place}: {name}", Line(file, call.lineno)
 
 
 def _attribute(text: str, last: str) -> bool:

@@ -1,0 +1,76 @@
+"""Gradient penalty without create graph."""
+
+import math
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    'id': 'gradient-penalty-without-create-graph',
+    'rule': 'penalty-without-graph',
+    'class': 'penalty-without-graph',
+    'where': 'penalty',
+    'code': 'grad = torch.autograd.grad(model.d(x).sum(), x)[0]',
+    'static': False,
+    'severity': 'error',
+    'keywords': ['create_graph', 'no gradient', 'penalty', 'second'],
+    'also': ['train_step'],
+}
+FIX = [
+    ('torch.autograd.grad(model.d(x).sum(), x)[0]', 'torch.autograd.grad(model.d(x).sum(), x, create_graph=True)[0]'),
+]
+
+
+class Gan(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.g = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2))
+        self.d = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
+
+    def forward(self, z):
+        return self.g(z)
+
+
+def make_optimizer(model):
+    return [torch.optim.Adam(model.g.parameters(), 1e-3, betas=(0.0, 0.9)), torch.optim.Adam(model.d.parameters(), 1e-3, betas=(0.0, 0.9))]
+
+
+def ring(n, seed):
+    g = torch.Generator().manual_seed(seed)
+    a = torch.rand(n, generator=g) * 2 * math.pi
+    return (torch.stack([a.cos(), a.sin()], 1) + 0.05 * torch.randn(n, 2, generator=g),)
+
+
+def penalty(model, real, fake):
+    u = torch.rand(len(real), 1)
+    x = (u * real + (1 - u) * fake).requires_grad_()
+    grad = torch.autograd.grad(model.d(x).sum(), x)[0]
+    return ((grad.norm(2, dim=1) - 1) ** 2).mean()
+
+
+def train_step(model, batch, loss, optimizers):
+    (real,) = batch
+    opt_g, opt_d = optimizers
+    fake = model(torch.randn(len(real), 8)).detach()
+    d_loss = model.d(fake).mean() - model.d(real).mean() + 10 * penalty(model, real, fake)
+    opt_d.zero_grad()
+    d_loss.backward()
+    opt_d.step()
+    g_loss = -model.d(model(torch.randn(len(real), 8))).mean()
+    opt_g.zero_grad()
+    g_loss.backward()
+    opt_g.step()
+    return d_loss
+
+
+def build():
+    return {
+        "model": Gan(),
+        "train_set": TensorDataset(*ring(300, 0)),
+        "val_set": TensorDataset(*ring(200, 1)),
+        "loss": None,
+        "make_optimizer": make_optimizer,
+        "batch_size": 50,
+        "train_step": train_step,
+    }

@@ -1,0 +1,55 @@
+"""As many groups as channels, and one position."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": 'group-norm-of-one-value',
+    "rule": 'norm-of-few',
+    "class": 'norm-of-few',
+    "where": 'GroupNorm',
+    "code": 'nn.GroupNorm(64, 64)',
+    "static": False,
+    "severity": 'error',
+    "keywords": ['GroupNorm', 'one value', 'constant'],
+}
+FIX = [
+    ('nn.GroupNorm(64, 64)', 'nn.GroupNorm(8, 64)'),
+]
+
+
+def clinic(n, seed):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 12, generator=g)
+    w = torch.randn(12, 3, generator=torch.Generator().manual_seed(99))
+    y = (torch.tanh(x @ w) + 0.5 * x[:, :3] * x[:, 3:6] + 0.3 * torch.randn(n, 3, generator=g)).argmax(1)
+    return TensorDataset(x, y)
+
+
+TRAIN, VAL, LOSS = clinic(480, 0), clinic(200, 1), nn.CrossEntropyLoss()
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(12, 64),
+            nn.GroupNorm(64, 64),
+            nn.ReLU(),
+            nn.Linear(64, 3),
+        )
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TRAIN,
+        "val_set": VAL,
+        "loss": LOSS,
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=2e-3),
+        "batch_size": 32,
+        "epochs": 8,
+    }

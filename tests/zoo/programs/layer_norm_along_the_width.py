@@ -1,0 +1,56 @@
+"""A LayerNorm of 16 on pictures of 16 x 16 pixels."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+BUG = {
+    "id": 'layer-norm-along-the-width',
+    "rule": 'norm-along-width',
+    "class": 'norm-along-width',
+    "where": 'LayerNorm',
+    "code": 'nn.LayerNorm(16)',
+    "static": False,
+    "severity": 'warning',
+    "keywords": ['LayerNorm', 'channel', 'width'],
+}
+FIX = [
+    ('nn.LayerNorm(16)', 'nn.GroupNorm(1, 16)'),
+]
+
+
+def shapes(n, seed):
+    """Noisy pictures with a bright patch whose corner tells the class."""
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, 4, (n,), generator=g)
+    x = torch.randn(n, 1, 16, 16, generator=g)
+    for i, k in enumerate(y.tolist()):
+        r, c = 8 * (k // 2) + 2, 8 * (k % 2) + 2
+        x[i, 0, r : r + 4, c : c + 4] += 1.5
+    return TensorDataset(x, y)
+
+
+TRAIN, VAL, LOSS = shapes(320, 0), shapes(160, 1), nn.CrossEntropyLoss()
+
+class Net(nn.Module):
+    """A small ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.LayerNorm(16), nn.GELU(), nn.MaxPool2d(4))
+        self.head = nn.Linear(256, 4)
+
+    def forward(self, x):
+        return self.head(self.stem(x).flatten(1))
+
+
+def build():
+    return {
+        "model": Net(),
+        "train_set": TRAIN,
+        "val_set": VAL,
+        "loss": LOSS,
+        "make_optimizer": lambda model: torch.optim.Adam(model.parameters(), lr=2e-3),
+        "batch_size": 32,
+        "epochs": 8,
+    }
