@@ -32,7 +32,7 @@ class Beside:
         others: Networks that the step holds besides the model, by name.
         in_train: Lines that ran one of these in train mode without gradients, by its name.
         called: Names of those that a step ran.
-        lost: Losses with a graph, and whether a backward went through them.
+        lost: Losses with a graph, before the last backward or update of their step; what comes after is only shown.
         misled: Line at which targets in the data's order met inputs in another one.
         rates: The largest rate at each step.
         pulled: Name of the network towards which the model's weights were moved, and by which share.
@@ -45,6 +45,7 @@ class Beside:
     in_train: dict[str, Line | None] = field(default_factory=dict)
     called: set[str] = field(default_factory=set)
     lost: list[tuple[Any, Line | None]] = field(default_factory=list)
+    recent: list[tuple[Any, Line | None]] = field(default_factory=list)
     reached: set[Any] = field(default_factory=set)
     order: Tensor | None = None
     misled: list[Line | None] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Beside:
 
     def begin(self, batch: Any) -> None:
         """Note the batch that a step gets."""
-        self.batch, self.order = batch, None
+        self.batch, self.order, self.recent = batch, None, []
         self.stepped = {}
 
     def forward(self, args: Any) -> None:
@@ -82,7 +83,7 @@ class Beside:
     def loss(self, args: Any, value: Any) -> None:
         """Note a loss, and whether its targets follow the order of the inputs."""
         if isinstance(value, Tensor) and value.grad_fn is not None:
-            self.lost.append((value.grad_fn, own_line()))
+            self.recent.append((value.grad_fn, own_line()))
         target = unpacked(self.batch)[1]
         judged = args[1] if len(args) > 1 else None
         if self.order is None or not isinstance(judged, Tensor) or not isinstance(target, Tensor):
@@ -92,6 +93,7 @@ class Beside:
 
     def differentiated(self, losses: Any) -> None:
         """Note what backward, or torch.autograd.grad, goes through."""
+        self._minded()
         waiting: list[Any] = [loss.grad_fn for loss in flat(losses)]
         while waiting and len(self.reached) < 20 * MOST:
             node = waiting.pop()
@@ -99,8 +101,13 @@ class Beside:
                 self.reached.add(node)
                 waiting += [following for following, _ in node.next_functions]
 
+    def _minded(self) -> None:
+        self.lost += self.recent
+        self.recent = []
+
     def after(self, optimizer: Any) -> None:
         """Note rates and weights after a step of an optimizer."""
+        self._minded()
         self.rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
         self.stepped = {name: p.detach().clone() for name, p in self.copies.model.named_parameters()}
 

@@ -104,6 +104,8 @@ def _is_loss(subject: Subject) -> bool:
     if code is None or not any(True for _ in code.calls(*LOSSES)):
         return False
     odd = (ast.Compare, ast.USub)
+    if any(_turns(node) for node in ast.walk(code.node)):
+        return False
     return not any(isinstance(node, odd) for node in ast.walk(code.node)) and not any(
         True for _ in code.calls("argmax")
     )
@@ -113,11 +115,21 @@ def _is_accuracy(subject: Subject) -> bool:
     code = code_of(subject.evaluate) if subject.evaluate is not None else None
     if code is None or any(True for _ in code.calls("cross_entropy", "mse_loss", "loss", "criterion")):
         return False
+    if any(_turns(node) for node in ast.walk(code.node)):
+        return False
     compares = any(
         isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq) and not isinstance(node.left, ast.Constant)
         for node in ast.walk(code.node)
     )
     return compares and any(True for _ in code.calls("argmax", "max"))
+
+
+def _turns(node: ast.AST) -> bool:
+    """Say whether an expression turns what is to rise into what is to fall, or back: ``1 - accuracy``."""
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant)
+    turning = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div)
+    return turning and isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant)
 
 
 def where(subject: Subject, scheduler: Any) -> Line | None:

@@ -114,8 +114,8 @@ def not_minimised(step: Step) -> Iterator[Finding]:
         if root is None or root in notes.reached:
             return
         inside = list(nodes(root))
-        if not any(node in notes.reached for node in inside):
-            return
+        if not any(node in notes.reached and not hasattr(node, "variable") for node in inside):
+            return  # computed anew, after the step
         apart = nodes(root, lambda node: node not in notes.reached or hasattr(node, "variable"))
         if not _has_weight(list(apart), notes.reached, known):
             return

@@ -80,6 +80,7 @@ def _by_classes(known: Oracle, best: Told) -> Finding | None:
     if surer is None or worst is None or not len(best.values) == len(surer.values) == len(worst.values):
         return None
     judged_well = False
+    odd: list[tuple[int, bool]] = []
     for place, value in enumerate(best.values):
         if not _same(value, surer.values[place]) or value != value:
             continue  # a loss
@@ -88,8 +89,10 @@ def _by_classes(known: Oracle, best: Told) -> Finding | None:
             if (told := _coarse(known, value, worst.values[place], place)) is not None:
                 return told
             judged_well |= not ignored
-            continue
-        op = _recorded(known)
+        else:
+            odd.append((place, ignored))
+    for place, ignored in odd:
+        value, op = best.values[place], _recorded(known)
         if judged_well or (ignored and (len(best.values) > 1 or op is None)):
             continue  # of something else than how right answers are
         if op is not None and op.name == "topk" and op.setting("k", 1) != 1:
@@ -138,7 +141,8 @@ def _by_numbers(known: Oracle, best: Told) -> Finding | None:
         if value != value or abs(value) < 1e-5 * max(abs(above.values[place]), 1e-9):
             return None
         if _is_perfect(known, best, value, place):
-            return None  # what comes behind may be no error
+            return None  # the others may be no errors
+    for place, value in enumerate(best.values):
         one_way = (above.values[place] - value) * (below.values[place] - value) < 0
         if one_way or (best.order != sorted(best.order) and _heals(known, {"shuffle": False}, place)):
             return _misjudged(known, best, place, ignored=False)
@@ -147,7 +151,7 @@ def _by_numbers(known: Oracle, best: Told) -> Finding | None:
 
 def _is_perfect(known: Oracle, best: Told, value: float, place: int) -> bool:
     """Say whether a figure is one that perfect answers may get: all, a count of all, or no error."""
-    if any(_same(value, good) for good in (0.0, 1.0)) or abs(value) < 1e-6:
+    if any(_same(abs(value), good) for good in (0.0, 1.0)) or abs(value) < 1e-6:
         return True
     if not any(_same(value, good) for good in (100.0, *_counts(known, best))):
         return False
@@ -231,15 +235,24 @@ def _unlike(known: Oracle, best: Told, value: float, evidence: str, ignored: boo
             "does not hold answers and targets against each other on one scale: exact answers do not get the best one"
         )
         fix = "Undo the scaling of both answers and targets, or of neither"
+    graded = "perfect answers" in what and _is_graded(known, best.values.index(value))
     return found(
         "answers-misjudged",
         f"{known.place}: {op.name if op is not None else 'figure'}",
         what,
+        severity="info" if graded else "error",
         at=(op.line if op is not None else None) or _returning(known),
         evidence=f"{evidence}{', as wrong ones do' if ignored else ''}",
         effect="the figure (accuracy, error) does not show how good the model is",
         fix=fix,
     )
+
+
+def _is_graded(known: Oracle, place: int) -> bool:
+    """Say whether a figure is the further from that of wrong answers, the more are right: one on a scale of its own."""
+    asked = [known.ask(say) for say in (known.right(), known.mixed(), known.wrong())]
+    figures = [told.values[place] for told in asked if told is not None and len(told.values) > place]
+    return len(figures) == 3 and (figures[0] - figures[1]) * (figures[1] - figures[2]) > 0
 
 
 def _heals(known: Oracle, settings: dict[str, bool], place: int) -> bool:

@@ -169,6 +169,8 @@ class Moves:
             move.first = self._now()
         elif move.climbed is None and move.optimized is None:
             move.climbed = self._now() - move.first
+            if move.slope is not None and float(move.climbed @ move.slope) < 0:
+                move.climbed = torch.zeros_like(move.climbed)  # a step by hand, down the loss
         if any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")):
             self.autocast.append(own_line())
         if self._roots and holds(loss.grad_fn, self._roots):

@@ -23,6 +23,8 @@ def negated(step: Step) -> Iterator[Finding]:
     maximized = any(group.get("maximize") for o in step.subject.optimizers for group in o.param_groups)
     if not library or maximized or len(step.subject.optimizers) != 1:
         return
+    if _is_meant(step):
+        return
     pairs = []
     for events, losses in zip(seen.steps, seen.losses, strict=False):
         values = [event.value for event in events if event.kind == "backward"]
@@ -40,6 +42,13 @@ def negated(step: Step) -> Iterator[Finding]:
         effect="the model learns to be wrong",
         fix="value.backward(), without the minus",
     )
+
+
+def _is_meant(step: Step) -> bool:
+    """Say whether a step names a purpose for which a loss is to rise."""
+    code = ast.unparse(step.code.node) if step.code is not None else ""
+    text = f"{type(step.subject.model).__name__} {code}".lower()
+    return any(word in text for word in ("attack", "advers", "perturb", "unlearn", "forget", "ascen"))
 
 
 def _minus(step: Step) -> Line | None:

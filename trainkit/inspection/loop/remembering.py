@@ -45,7 +45,8 @@ def remembers(subject: Subject) -> Iterator[Finding]:
     name = getattr(subject.evaluate, "__name__", "evaluate")
     kept = behind[1]
     pairs = zip(alone[0], behind[0], behind[2], strict=True)
-    one, other = next(((a, b) for a, b, best in pairs if not _same([a], [b]) and not _same([b], [best])), (0.0, 0.0))
+    apart = ((a, b) for a, b, best in pairs if not _same([a], [b]) and not _same([b], [best]) and not _counts(a, b))
+    one, other = next(apart, (0.0, 0.0))
     if one == other:
         return  # the best one so far
     yield found(
@@ -102,6 +103,11 @@ def _states(copies: Copies) -> dict[str, str]:
     """Return what the functions hold, as text."""
     held = {name: thing for name, thing in copies.held.items() if not isinstance(thing, nn.Module)}
     return {name: repr(getattr(thing, "__dict__", thing)) for name, thing in held.items() if not callable(thing)}
+
+
+def _counts(one: float, other: float) -> bool:
+    """Say whether a figure is the number of the evaluation, or of those without a better one."""
+    return one.is_integer() and other.is_integer() and abs(one - other) <= 1
 
 
 def _same(one: list[float], other: list[float]) -> bool:

@@ -27,6 +27,8 @@ ALONG = 0.3
 """Cosine of movement and gradient from which weights go up the loss."""
 SHRINKS = 0.03
 """Share of themselves that weights lose by hand in a step, from which little is left after a hundred."""
+DESIGNED = ("lr", "temperature", "langevin", "sgld", "multiplier", "max_norm", "clip", "sqrt(2")
+"""Words of a line that adds noise of a size that was thought of."""
 ANEW = 0.5
 """Change of the weights between two steps, relative to their size, from which they are taken to be others."""
 
@@ -193,13 +195,16 @@ def drowned(step: Step) -> Iterator[Finding]:
         shares.append(float((move.used - move.slope).norm()) / size)
         if shares[-1] < 10 or abs(_cosine(move.used, move.slope)) > ALONG:
             return
+    at = _line(step, ".grad.add_(", ".grad +=", ".grad =", ".grad.data")
+    if at is not None and any(word in at.text.lower() for word in DESIGNED):
+        return  # Langevin dynamics, or privacy: as large as the rate or the limit asks
     yield found(
         "gradient-drowned",
         f"{step.place}: grad",
         "adds to the gradients, between backward() and step(), noise (or something else) that is far larger than they "
         "are: the gradient drowns in it",
         severity="warning",
-        at=_line(step, ".grad.add_(", ".grad +=", ".grad =", ".grad.data") or step.at,
+        at=at or step.at,
         evidence=f"what is added is {min(shares):.3g} times as large as the gradient or more, in {len(shares)} steps",
         effect="the weights do a random walk",
         fix="Scale the noise to the gradient, such as 0.01 * p.grad.norm() / p.grad.numel() ** 0.5",

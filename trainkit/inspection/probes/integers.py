@@ -149,7 +149,7 @@ def _widened(subject: Subject) -> tuple[str, str] | None:
     a, b = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     apart = (a - b).abs() > 1e-6 * b.abs().max()
     still = ~apart & (a != 0)
-    if float(apart.double().mean()) < SOME or float(still.double().mean()) < BESIDE:
+    if float(apart.double().mean()) < SOME or float(still.double().mean()) < BESIDE or _is_by_type(a, b):
         return None
     first = int(apart.nonzero()[0])
     kind = str(next(iter(small.values())).dtype).removeprefix("torch.")
@@ -157,6 +157,14 @@ def _widened(subject: Subject) -> tuple[str, str] | None:
         f"{float(apart.double().mean()):.0%} of the values are others than in int64: {float(a[first]):.4g} where "
         f"{float(b[first]):.4g} is due"
     )
+
+
+def _is_by_type(narrow: Tensor, wide: Tensor) -> bool:
+    """Say whether values differ by a scale alone, as where a function divides by 255 what is of type uint8."""
+    if not bool(narrow.isfinite().all() and wide.isfinite().all()):
+        return True
+    ratio = float(wide.std() / narrow.std().clamp_min(1e-30))
+    return not 0.01 < ratio < 100 and float(torch.corrcoef(torch.stack([narrow, wide]))[0, 1].nan_to_num(1.0)) > 0.7
 
 
 def _written(subject: Subject) -> tuple[str, str, Line, str] | None:
@@ -264,7 +272,11 @@ def _harm(data: Any, value: Tensor, moved: Tensor) -> float:
     worst = 0.0
     for place in range(min(len(one) for one, _ in pairs)):
         one, two = ([sample[which][place] for sample in pairs] for which in (0, 1))
-        if not one[0].is_floating_point() or any(x.shape != one[0].shape for x in (*one, *two)):
+        if any(x.shape != one[0].shape for x in (*one, *two)):
+            return 1.0
+        if not one[0].is_floating_point():
+            if all(torch.equal(x, y) for x, y in zip(one, two, strict=True)):
+                continue  # such as a class, which hangs on no large number
             return 1.0
         a, b = torch.stack(one).double(), torch.stack([x.double() for x in two])
         worst = max(worst, float((a - b).square().mean().sqrt() / a.std(0).square().mean().sqrt().clamp_min(1e-12)))

@@ -193,7 +193,8 @@ def _scaled(x: Tensor, y: Tensor) -> tuple[str, str] | None:
     low, high = whole.amin(1), whole.amax(1)
     inside = ((x.amin(1) > low + 1e-6) | (x.amax(1) < high - 1e-6)).double().mean()
     fixed = float(low.std()) < 1e-5 and float(high.std()) < 1e-5 and float(high.mean()) > float(low.mean())
-    if fixed and float(inside) > 0.02 and len(x[:64].unique()) > 20:
+    by_itself = ((y.amin(1) < low + 1e-6) & (y.amax(1) > high - 1e-6)).double().mean()
+    if fixed and float(by_itself) < 0.9 and float(inside) > 0.02 and len(x[:64].unique()) > 20:
         return "scaled", (
             f"least and greatest value of inputs and target together are {float(low.mean()):.3g} and "
             f"{float(high.mean()):.3g} in every sample, of the inputs alone in {1 - float(inside):.0%}"

@@ -22,14 +22,21 @@ FEW = 0.5
 """Share of changed positions from which hidden tokens are not the exception."""
 
 
-def visible(subject: Subject) -> Iterator[Finding]:
-    """Hold the labels of masked-language modelling against the inputs: where the loss counts, and what stands there."""
+def _labelled(subject: Subject) -> tuple[Tensor, Tensor] | None:
+    """Return tokens and labels of their shape, if the training has such."""
     if not subject.runs:
-        return
+        return None
     inputs, target = unpacked(probed(subject))
     tokens = next((x for x in flat(inputs) if _is_like(x, target)), None)
-    if tokens is None or not isinstance(target, Tensor):
+    return (tokens, target) if tokens is not None and isinstance(target, Tensor) else None
+
+
+def visible(subject: Subject) -> Iterator[Finding]:
+    """Hold the labels of masked-language modelling against the inputs: where the loss counts, and what stands there."""
+    pair = _labelled(subject)
+    if pair is None:
         return
+    tokens, target = pair
     said = target >= 0
     same = tokens == target
     if bool(said.all()):
@@ -41,7 +48,7 @@ def visible(subject: Subject) -> Iterator[Finding]:
         return
     mask = hidden.mode().values
     at_mask = float((hidden == mask).double().mean())
-    if at_mask < ONE or bool((tokens[said] == mask).any()) or _is_behind(~said):
+    if at_mask < ONE or bool((tokens[said] == mask).any()) or _is_behind(~said) or _is_behind(tokens == mask):
         return
     yield _finding(
         subject,
@@ -85,7 +92,7 @@ def _is_behind(where: Tensor) -> bool:
     """Say whether positions are those at the end of rows, or at their start: padding, or a prompt."""
     behind = where.flip(1).cumprod(1).flip(1).bool()
     before = where.cumprod(1).bool()
-    return torch.equal(behind, where) or torch.equal(before, where)
+    return torch.equal(behind | before, where)
 
 
 def _is_counted(subject: Subject, mask: Tensor) -> bool:
@@ -141,12 +148,10 @@ def _maker(subject: Subject) -> tuple[str, Line | None]:
 
 def mask_is_a_token(subject: Subject) -> Iterator[Finding]:
     """Find masked tokens that are replaced by an id which real tokens have too."""
-    if not subject.runs:
+    pair = _labelled(subject)
+    if pair is None:
         return
-    inputs, target = unpacked(probed(subject))
-    tokens = next((x for x in flat(inputs) if _is_like(x, target)), None)
-    if tokens is None or not isinstance(target, Tensor):
-        return
+    tokens, target = pair
     said = target >= 0
     changed = said & (tokens != target)
     share = float(changed.double().mean())

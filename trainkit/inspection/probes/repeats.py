@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, stored, whole_of
-from trainkit.inspection.probes.overlap import digest
+from trainkit.inspection.probes.overlap import continuous, digest
 from trainkit.inspection.probes.tables import affordable, is_drawn, sample_of, table
 from trainkit.inspection.source import Code, Line, called
 from trainkit.inspection.subject import Subject, found
@@ -21,6 +21,8 @@ FEWEST, TRIED = 100, 8
 """Samples that say something, and samples that are read several times."""
 FEW, MANY = 0.1, 0.5
 """Share of samples that differ in a set that repeats a few, and in one that does not."""
+AGAIN = 0.02
+"""Share of training samples that equal an earlier one, from which it is told."""
 TIMES = 5
 """Rows that are stored for each one that is shown, from which the others are left out by mistake."""
 NEAR = 0.8
@@ -51,6 +53,28 @@ def repeated(subject: Subject) -> Iterator[Finding]:
         effect="the model learns these few by heart",
         fix="Look at how indices are chosen: a sampler's weights are one for each sample, weights[labels], not one for "
         "each class",
+    )
+
+
+def twice_in_training(subject: Subject) -> Iterator[Finding]:
+    """Count training samples of continuous values that equal an earlier one."""
+    rows = table(subject, "train_set")
+    whole = None if rows is None else rows.whole
+    if rows is None or whole is None or len(whole) < FEWEST or not whole.is_floating_point() or not continuous(whole):
+        return
+    codes = [code for sample in rows.samples if (code := digest(sample.inputs))]
+    again = len(codes) - len(set(codes))
+    if not AGAIN * len(codes) <= again <= MANY * len(codes):
+        return
+    yield found(
+        "duplicate-samples",
+        "train_set: samples",
+        f"holds {again} duplicates: samples that are identical to an earlier one",
+        severity="info",
+        at=made_at(subject, "train_set"),
+        evidence=f"{again / len(codes):.0%} of {len(codes)} samples stand twice or more",
+        effect="they weigh more than others; a split that is made later may have them on both sides",
+        fix="torch.unique(x, dim=0), unless they are meant, as in oversampling",
     )
 
 
@@ -85,12 +109,17 @@ def unread_index(subject: Subject) -> Iterator[Finding]:
         "index-ignored",
         f"{type(whole_of(subject.train_set)).__name__}.__getitem__",
         "ignores its index and draws a random one: an epoch shows some samples several times and others never",
-        severity="warning",
+        severity="info" if _are_transitions(subject) else "warning",
         at=_overwriting(method),
         evidence=f"one index twice gives two samples; of {rows.total} about {1 - 0.368:.0%} are seen in an epoch",
         effect="37 % of the data are missing in each epoch, and shuffling and samplers have no say",
         fix="Use the index that the loader gives: it shuffles",
     )
+
+
+def _are_transitions(subject: Subject) -> bool:
+    """Say whether batches are such as a replay buffer gives, which draws by design."""
+    return subject.train_step is not None and isinstance(subject.batch, list | tuple) and len(subject.batch) > 3
 
 
 def _ignores(method: Code) -> bool:
@@ -170,4 +199,4 @@ def _keeping(method: Code) -> Line:
     return method.line(method.node)
 
 
-RULES = (repeated, unread_index, augmented_once)
+RULES = (repeated, twice_in_training, unread_index, augmented_once)

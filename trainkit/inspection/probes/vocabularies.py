@@ -200,6 +200,8 @@ def numbered_by_batch(subject: Subject) -> Iterator[Finding]:
     try:
         with kept_generators():
             batches = [subject.collated(part) for part in (samples, samples, samples[::-1])]
+        with kept_generators(1):
+            drawn = next(flat(unpacked(subject.collated(samples))[0]), None)
     except Exception:  # noqa: BLE001 - the user's collate; another rule tells what it raises
         return
     given = [next(flat(unpacked(batch)[0]), None) for batch in batches]
@@ -208,6 +210,8 @@ def numbered_by_batch(subject: Subject) -> Iterator[Finding]:
         return
     if not torch.equal(one, again) or one.shape != other.shape or len(samples) < 8:
         return
+    if drawn is None or not torch.equal(one, drawn):
+        return  # permuted at random, as an augmentation
     rows = [(a.tolist(), b.tolist()) for a, b in zip(one, other.flip(0), strict=True)]
     apart = sum(a != b for a, b in rows)
     if apart < 0.5 * len(rows) or any(_pattern(a) != _pattern(b) for a, b in rows):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.reading.loaded import is_fresh
 from trainkit.inspection.reading.parts import assigned, targets_of
+from trainkit.inspection.reading.starts import is_of_model
 from trainkit.inspection.recording import Fact, Op
 from trainkit.inspection.source import Code, Line, called, code_of, tree
 from trainkit.inspection.step.structure import LINEAR
@@ -38,6 +39,8 @@ def unmatched(subject: Subject) -> Iterator[Finding]:
     names = _all_names(subject)
     for file in subject.files:
         whole = tree(file)
+        if not is_of_model(whole, {cls.__name__ for module in subject.model.modules() for cls in type(module).__mro__}):
+            continue  # the names may be those of another network
         for function in ast.walk(whole) if whole is not None else ():
             if not isinstance(function, ast.FunctionDef):
                 continue

@@ -65,11 +65,18 @@ def gradient_cut(subject: Subject) -> Iterator[Finding]:
     told: set[str] = set()
     cuts = _joined(_cuts(view, names))
     for cut in cuts if subject.train_step is None else _before_step(view, cuts):
-        if set(cut.lost) <= told or _is_meant(view, cut):
+        if set(cut.lost) <= told or _is_meant(view, cut) or all(_cancels(view, name) for name in cut.lost):
             continue
         told |= set(cut.lost)
         every = len(names) == sum(p.requires_grad for p in subject.model.parameters())
         yield _finding(view, cut, every)
+
+
+def _cancels(view: View, name: str) -> bool:
+    """Say whether a parameter is a bias whose layer has a gradient: it cancels, as in a difference of two energies."""
+    layer, _, last = name.rpartition(".")
+    gradient = view.gradients.get(f"{layer}.weight" if layer else "weight")
+    return last == "bias" and gradient is not None and bool(gradient.any())
 
 
 def _joined(cuts: Iterator[Cut]) -> list[Cut]:

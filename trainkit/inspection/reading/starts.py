@@ -23,7 +23,7 @@ def idle_init(subject: Subject) -> Iterator[Finding]:
             tests = _kinds_asked(node) if node is not None else []
             kinds = {kind for test in tests for kind in test}
             held = {cls.__name__ for module in subject.model.modules() for cls in type(module).__mro__}
-            if not kinds or kinds & held or node is None or not _is_of_model(whole, held):
+            if not kinds or kinds & held or node is None or not is_of_model(whole, held):
                 continue
             yield found(
                 "init-never-applied",
@@ -39,7 +39,7 @@ def idle_init(subject: Subject) -> Iterator[Finding]:
             return
 
 
-def _is_of_model(whole: ast.Module | None, held: set[str]) -> bool:
+def is_of_model(whole: ast.Module | None, held: set[str]) -> bool:
     """Say whether a file has no networks but the model's, of which another may be the one that is initialised."""
     classes = [node for node in ast.walk(whole) if isinstance(node, ast.ClassDef)] if whole is not None else []
     networks = {node.name for node in classes if any(called(base).endswith("Module") for base in node.bases)}

@@ -60,6 +60,8 @@ def _salted(node: ast.AST, scope: ast.AST) -> str | None:
 
 def _is_set(node: ast.AST, scope: ast.AST) -> bool:
     """Say whether an expression is a set, or a list in the order of one."""
+    if any(word in ast.unparse(node).lower() for word in NUMBERS):
+        return False
     if isinstance(node, ast.Set | ast.SetComp):
         return True
     if isinstance(node, ast.Call):

@@ -201,13 +201,20 @@ def frozen_in_train(subject: Subject) -> Iterator[Finding]:
             f"{type(view.model).__name__}.{name}",
             f"runs in train mode with the model: its {op.name} drops values, though it is frozen and runs without "
             "gradients, as a teacher or an extractor does",
-            severity="warning",
+            severity="info" if _has_twin(view, name) else "warning",  # a mean teacher may be as noisy as its student
             at=subject.where_built(name) or op.line,
             evidence=f"{op.module} drops in a training step; none of the {len(weights)} weights of {name} is trained",
             effect="what it teaches is noisy",
             fix=f"def train(self, mode=True): super().train(mode); self.{name}.eval(); return self",
         )
         return
+
+
+def _has_twin(view: View, name: str) -> bool:
+    """Say whether another part has weights of the same shapes, which are trained: the student that it follows."""
+    shapes = [p.shape for p in view.model.get_submodule(name).parameters()]
+    others = [list(part.parameters()) for path, part in view.model.named_children() if path != name]
+    return any([p.shape for p in ps] == shapes and all(p.requires_grad for p in ps) for ps in others)
 
 
 RULES = (clamped_answers, frozen_in_train, straight, whole_samples, hidden_softmax, idle_dropout, decayed_slopes)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.recording import flat
+from trainkit.inspection.recording import Fact, flat
 from trainkit.inspection.source import Line
-from trainkit.inspection.step.axioms import at_loss, slope, tried, worth
+from trainkit.inspection.step.axioms import Judge, at_loss, slope, tried, worth
 from trainkit.inspection.step.sampling import latent
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.view import TARGET, WEIGHT, View, seen
@@ -122,15 +123,22 @@ def _with_event(target: object, event: Tensor) -> object:
     )
 
 
-def centred_divergence(subject: Subject) -> Iterator[Finding]:
-    """Find a divergence of a latent from its prior that is not least at a mean of 0."""
+def _latent_tried(subject: Subject) -> tuple[View, Judge, tuple[Any, ...], Any, tuple[int, int, Fact]] | None:
+    """Return what ``tried`` does for a model with a latent, and where its mean and scale are among the outputs."""
     case = tried(subject)
     if case is None or not isinstance(case[2], tuple):
-        return
+        return None
     view, judge, outputs, target = case
     held = next((item for op in view.path if (item := latent(view, op)) is not None), None)
-    if held is None:
+    return None if held is None else (view, judge, outputs, target, held)
+
+
+def centred_divergence(subject: Subject) -> Iterator[Finding]:
+    """Find a divergence of a latent from its prior that is not least at a mean of 0."""
+    case = _latent_tried(subject)
+    if case is None:
         return
+    view, judge, outputs, target, held = case
     mean = outputs[held[0]]
 
     def at(value: Tensor) -> Tensor | None:
@@ -156,13 +164,10 @@ def centred_divergence(subject: Subject) -> Iterator[Finding]:
 
 def prior_first(subject: Subject) -> Iterator[Finding]:
     """Find the divergence of the prior from the posterior where that of the posterior from the prior is meant."""
-    case = tried(subject)
-    if case is None or not isinstance(case[2], tuple):
+    case = _latent_tried(subject)
+    if case is None:
         return
-    view, judge, outputs, target = case
-    held = next((item for op in view.path if (item := latent(view, op)) is not None), None)
-    if held is None:
-        return
+    view, judge, outputs, target, held = case
     mean, scale = outputs[held[0]], outputs[held[1]]
 
     def pull(size: float, spread: float) -> float | None:

@@ -118,7 +118,8 @@ def along_channels(subject: Subject) -> Iterator[Finding]:
 def _convolved(fact: Fact) -> Op | None:
     while fact.maker is not None and fact.maker.inputs and (fact.maker.name in BETWEEN or fact.maker.name == "conv1d"):
         if fact.maker.name == "conv1d":
-            return fact.maker
+            groups = fact.maker.setting("groups", 6, 1)
+            return fact.maker if groups == 1 else None  # each channel its own series: channels are the tokens
         if fact.maker.name in ("layer_norm", "linear", "embedding"):
             return None
         same = [item for item in fact.maker.inputs if len(item.shape) == 3]

@@ -156,6 +156,9 @@ def one_sided(subject: Subject) -> Iterator[Finding]:
         if not all(map(math.isfinite, values)):
             return
         gains.append(values[1] - values[0])
+    shared = outputs.dim() == 2 and (sums_to_one(outputs, 1) or sums_to_one(outputs.exp(), 1))
+    if gains[0] == 0 < gains[1] and shared:
+        return  # probabilities of classes that exclude each other: those of the others count by their sum
     if gains[0] == 0 < gains[1] and not _is_masked(view):
         yield _zeros_unread(view, gains[1])
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from torch import nn
@@ -12,6 +13,8 @@ from trainkit.inspection.recording import Op, recorded
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
+FEW = 4
+"""Values of a feature in a batch up to which batch norm learns from noise: Wu and He 2018, "Group normalization"."""
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
@@ -124,4 +127,28 @@ def single_samples(subject: Subject) -> Iterator[Finding]:
             return
 
 
-RULES = (last_batch, single_samples)
+def few_values(subject: Subject) -> Iterator[Finding]:
+    """Find batch norm that has two to four values of each feature in a batch."""
+    view = seen(subject) if 1 < subject.batch_size <= FEW else None
+    for call in view.recording.calls if view is not None else ():
+        shape = call.inputs[0].shape if call.inputs else ()
+        if not isinstance(call.module, NORMS) or not call.training or len(shape) < 2 or not shape[1]:
+            continue
+        count = math.prod(shape) // shape[1]
+        if not 1 < count <= FEW:
+            continue
+        yield found(
+            "batch-norm-of-few",
+            f"batch_size: {call.path} ({type(call.module).__name__})",
+            f"batch norm averages over {count} samples: a small batch, whose statistics are mostly noise",
+            severity="warning",
+            at=subject.where_built(call.path),
+            evidence=f"batch_size={subject.batch_size}, input {tuple(shape)}"
+            + ("; of two values only the sign of their difference is left" if count == 2 else ""),
+            effect="statistics in training and evaluation differ widely, and each sample hangs on its neighbours",
+            fix="Use a larger batch_size (16 or more), or nn.LayerNorm or nn.GroupNorm in its place",
+        )
+        return
+
+
+RULES = (last_batch, single_samples, few_values)

@@ -43,7 +43,7 @@ def divergence_direction(subject: Subject) -> Iterator[Finding]:
             place,
             "takes the KL divergence the wrong way round: F.kl_div(input, target) takes the log-probabilities of the "
             "student, which learns, first, and the teacher's probabilities as target; here they are swapped",
-            severity="warning",
+            severity="info" if op.kwargs.get("log_target") else "warning",  # KL(policy || reference) is written so
             at=line or view.loss_line,
             evidence="its input has no gradient (it is the teacher's, or the data's), its target has one",
             effect="this is the reversed divergence: the student picks one mode of the teacher and drops the rest",
@@ -125,6 +125,8 @@ def relative_errors(subject: Subject) -> Iterator[Finding]:
         signs = bool((values > 0).any()) and bool((values < 0).any())
         if len(sizes) < 16 or (not signs and 100 * least > middle) or not _is_plain(divisor):
             continue
+        if not signs and least * float(sizes.max()) > 0.1 * middle**2:
+            continue  # of many orders of magnitude, for which errors are to be relative
         place, line = where(view, op, "percentage error")
         yield found(
             "divided-by-target",
@@ -180,7 +182,7 @@ def weights(subject: Subject) -> Iterator[Finding]:
             f"weighs one term of the loss by {weight:g}: it outweighs (dominates) all others"
             if large
             else f"weighs one term of the loss by {weight:g}: it has no share beside the others, which dominate it",
-            severity="warning",
+            severity="warning" if large else "info",  # tiny weights are common: of a latent's divergence, of a z-loss
             at=op.line or line,
             evidence=f"its gradient at the model's outputs is {norm:.3g}, that of the others at most {rest:.3g}",
             effect="the other terms are not learnt" if large else "this term has no effect",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Call, Fact, Op
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, code_of
 from trainkit.inspection.step.climbing import climbs
 from trainkit.inspection.step.likelihoods import RESIDUALS
 from trainkit.inspection.step.policies import discounted
@@ -14,13 +15,15 @@ from trainkit.inspection.step.slopes import behind, sloped
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
+COSTS = ("cost", "energy", "penalt", "regret", "risk")
+"""Words for what is to be small."""
 NORMAL = ("randn", "randn_like", "normal", "_standard_normal")
 
 
 def actor(subject: Subject) -> Iterator[Finding]:
     """Find an actor that is trained to lower what its critic, which learns rewards, says of its actions."""
     view = seen(subject)
-    if view is None or subject.train_step is None or not _judges(view):
+    if view is None or subject.train_step is None or not _judges(view) or _of_costs(subject):
         return
     both = sloped(subject)
     for call in both[0].recording.calls if both is not None else ():
@@ -46,6 +49,12 @@ def actor(subject: Subject) -> Iterator[Finding]:
         return
 
 
+def _of_costs(subject: Subject) -> bool:
+    """Say whether a step speaks of costs, which an actor is to lower."""
+    code = code_of(subject.train_step)
+    return code is not None and any(word in ast.unparse(code.node).lower() for word in COSTS)
+
+
 def _judges(view: View) -> set[str]:
     """Return the paths of networks that learn rewards of the batch by a residual loss."""
     given = [*view.inputs, *view.targets]
@@ -68,7 +77,7 @@ def _foreign(view: View, call: Call) -> bool:
 def twins(subject: Subject) -> Iterator[Finding]:
     """Find a bootstrapped target that takes the larger of two critics."""
     view = seen(subject)
-    if view is None or subject.train_step is None:
+    if view is None or subject.train_step is None or _of_costs(subject):
         return
     given = [*view.inputs, *view.targets]
     for sink in view.sinks(*RESIDUALS):

@@ -116,7 +116,7 @@ def state_anew(subject: Subject) -> Iterator[Finding]:
     for path, calls in by_path.items():
         if len(calls) < STEPS or len({call.inputs[0].number for call in calls if call.inputs}) < len(calls) // 2:
             continue
-        if any(isinstance(call.module, nn.RNNBase) and 1 not in call.inputs[0].shape[:-1] for call in calls):
+        if any(isinstance(call.module, nn.RNNBase) and not _is_one_step(call.module, call.inputs[0]) for call in calls):
             continue
         states = [call.inputs[1:] for call in calls[1:]]
         cell, name = calls[1], type(calls[1].module).__name__
@@ -147,6 +147,11 @@ def state_anew(subject: Subject) -> Iterator[Finding]:
                 fix="h = cell(x[:, t], h); detach between batches of one stream only, or every so many steps",
             )
             return
+
+
+def _is_one_step(module: nn.RNNBase, fact: Fact) -> bool:
+    """Say whether a layer is given one step of time, and no whole sequence, such as one sample at a time."""
+    return fact.shape[1 if module.batch_first and len(fact.shape) == 3 else 0] == 1
 
 
 def _is_cut(state: tuple[Fact, ...], earlier: Call) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from trainkit.findings import Finding
@@ -31,7 +32,7 @@ def one_unit(subject: Subject) -> Iterator[Finding]:
         after = _next(view, op.outputs[0])
         if after is None or after.inputs[1].shape[0] < 2 or MEANT.search((op.module or "").lower()):
             continue
-        if not _is_only_way(view, op):
+        if not _is_only_way(view, op) or _repeats_input(view):
             continue
         place, line = view.place(op)
         built = subject.where_built(op.module) if op.module else None
@@ -49,6 +50,16 @@ def one_unit(subject: Subject) -> Iterator[Finding]:
             fix="Give it as many units as its neighbours",
         )
         return
+
+
+def _repeats_input(view: View) -> bool:
+    """Say whether the targets are the inputs: an autoencoder, whose code may be one number."""
+    pairs = [(one.tensor, two.tensor) for one in view.inputs for two in (*view.targets, *view.outputs)]
+    if not view.targets and any(one is not None and two is not None and one.shape == two.shape for one, two in pairs):
+        return True
+    goals = [fact.tensor for fact in view.targets if fact.tensor is not None]
+    given = [fact.tensor for fact in view.inputs if fact.tensor is not None]
+    return any(one.shape == two.shape and torch.equal(one, two) for one in given for two in goals)
 
 
 def _next(view: View, fact: Fact) -> Op | None:

@@ -59,6 +59,9 @@ def derivative_without_graph(subject: Subject) -> Iterator[Finding]:
             continue
         if any(fact.name for fact in op.inputs[1:]) or WEIGHT not in view.came(op.inputs[0]):
             continue
+        before = view.recording.ancestors(op.inputs[0])
+        if not any(fact.name and fact.requires_grad for made in before for fact in made.inputs):
+            continue  # of a frozen network, as a target
         if not _is_judged(view, op):
             continue
         place, line = where(view, op, "autograd.grad")
@@ -185,7 +188,8 @@ def _are_neighbours(op: Op) -> bool:
     if one is None or two is None or one.name != "getitem" or two.name != "getitem":
         return False
     sliced = one.inputs[0].shape != op.inputs[0].shape and len(one.inputs[0].shape) == len(op.inputs[0].shape)
-    return sliced and one.inputs[0] is two.inputs[0]
+    overlap = all(2 * part > size for part, size in zip(op.inputs[0].shape, one.inputs[0].shape, strict=False))
+    return sliced and overlap and one.inputs[0] is two.inputs[0]  # two halves are those of two samples
 
 
 def linear_weights(subject: Subject) -> Iterator[Finding]:
@@ -200,6 +204,9 @@ def linear_weights(subject: Subject) -> Iterator[Finding]:
         weights = fact.requires_grad and fact.maker is None and len(fact.shape) > 0 and op.outputs[0].shape == ()
         if not weights or not (op.outputs[0].grad_norm or 0.0) > 0 or not _is_added_up(view, op):
             continue
+        others = [item for item in view.readers.get(fact.number, []) if item is not op and item.number in view.on_path]
+        if any(item.module is None for item in others):
+            continue  # as learnt log-variances of tasks, held back by another term: exp(-s) * loss + s
         place, line = where(view, op, "penalty")
         yield found(
             "penalty-linear",

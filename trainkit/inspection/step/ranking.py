@@ -30,13 +30,14 @@ def named(subject: Subject) -> Iterator[Finding]:
     recorded, slopes = both
     for one, two, function in _pairs(code):
         facts = [_fact(recorded, code, function, item, subject) for item in (one, two)]
-        if facts[0] is None or facts[1] is None or facts[0].shape != facts[1].shape:
+        if facts[0] is None or facts[1] is None or facts[0].shape != facts[1].shape or _of_energies(subject, function):
             continue
         up, down = slopes.get(facts[0].number), slopes.get(facts[1].number)
         if up is None or down is None or not bool(up.any()) or not bool(down.any()):
             continue
         way = -1 if _is_distance(facts[0], one) else 1
-        both_up = bool((way * up <= 0).all()) and bool((way * down <= 0).all())
+        terms = any(item is not None and _is_term(item) for item in facts)
+        both_up = not terms and bool((way * up <= 0).all()) and bool((way * down <= 0).all())
         if both_up and bool((way * up < 0).float().mean() > 0.9) and bool((way * down < 0).float().mean() > 0.9):
             yield _raised(recorded, view, one, two, facts[1])
             return
@@ -119,14 +120,30 @@ def _score(fact: Fact) -> Fact | None:
     return fact if fact.shape and torch.Size(fact.shape).numel() == fact.shape[0] and fact.requires_grad else None
 
 
+def _of_energies(subject: Subject, function: ast.FunctionDef) -> bool:
+    """Say whether scores are energies, which are low for what is real."""
+    return "energ" in f"{type(subject.model).__name__} {ast.unparse(function)}".lower()
+
+
+def _is_term(fact: Fact) -> bool:
+    """Say whether a tensor has one sign, as a log-likelihood or a loss of each sample has, and is no score."""
+    return fact.low is None or fact.high is None or fact.low >= 0 or fact.high <= 0
+
+
 def _is_distance(fact: Fact, name: str) -> bool:
-    made = behind(fact, frozenset(SHAPING))[0].maker
+    inner, sign = behind(fact, frozenset(SHAPING))
+    made = inner.maker
+    if made is not None and made.name == "rsub" and len(made.inputs) == 1:  # a number less a similarity
+        inner, more = behind(made.inputs[0], frozenset(SHAPING))
+        made, sign = inner.maker, -sign * more
     while made is not None and made.name in ("sqrt", "sum", "mean", "add", "clamp", "clamp_min") and made.inputs:
-        inner = made.inputs[0].maker
-        if inner is not None and inner.name in ("pow", "square", "abs"):
-            return True
-        made = inner
-    return (made is not None and made.name in DISTANCES) or any(part in name.lower() for part in FAR)
+        before = made.inputs[0].maker
+        if before is not None and before.name in ("pow", "square", "abs"):
+            return sign > 0
+        made = before
+    if made is not None and made.name in DISTANCES:
+        return sign > 0
+    return sign < 0 or any(part in name.lower() for part in FAR)
 
 
 def _reads(facts: list[Fact | None], inputs: tuple[Fact, ...]) -> bool:

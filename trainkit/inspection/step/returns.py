@@ -34,7 +34,7 @@ def probabilities(subject: Subject) -> Iterator[Finding]:
                 continue
             if op.name == "sub" and (other.high or 0.0) > 0:
                 continue  # no log-probability on the other side
-            if op.name in PRODUCTS and ((other.high or 0.0) <= 0 or _is_divided(view, op, made)):
+            if op.name in PRODUCTS and ((other.high or 0.0) <= 0 or _is_divided(view, op, made) or _by_chance(other)):
                 continue
             place, line = view.place(made, "log_prob")
             yield found(
@@ -68,6 +68,15 @@ def _is_divided(view: View, op: Op, made: Op) -> bool:
     """Say whether a probability is held against another, as an importance weight."""
     later = [item for item in view.path if item.number > made.number and item.name in ("div", "truediv")]
     return any(len(item.inputs) == 2 and made in view.recording.ancestors(item.outputs[0]) for item in later)
+
+
+def _by_chance(fact: Fact) -> bool:
+    """Say whether a weight was divided by a probability of each sample: an inverse propensity."""
+    made = behind(fact)[0].maker
+    if made is None or made.name not in ("div", "truediv") or len(made.inputs) != 2:
+        return False
+    chance = made.inputs[1]
+    return chance.shape == fact.shape and (chance.low or 0.0) > 0 and (chance.high or 2.0) <= 1
 
 
 def own_ratio(subject: Subject) -> Iterator[Finding]:
@@ -303,7 +312,9 @@ def _touches(node: ast.AST, name: str) -> bool:
         owner = node.value.attr if isinstance(node.value, ast.Attribute) else node.value.id
         return owner == name and node.attr not in ("eval", "train", "forward")
     if isinstance(node, ast.Call) and not called(node).endswith(f".{name}"):
-        return name in [item.attr for item in node.args if isinstance(item, ast.Attribute)]
+        given = [*node.args, *(word.value for word in node.keywords)]
+        attributes = [item.attr for item in given if isinstance(item, ast.Attribute)]
+        return name in [*attributes, *(item.id for item in given if isinstance(item, ast.Name))]
     return False
 
 

@@ -160,7 +160,20 @@ def _own_share(view: View, op: Op) -> float | None:
     a, b = clean.flatten(1).double(), given.flatten(1).double()
     a, b = a - a.mean(0), b - b.mean(0)
     share = float((a * b).sum() / (a * a).sum())
-    return share if pasted < 0.02 and 0 < share < 1 else None
+    return share if pasted < 0.02 and 0 < share < 1 and _are_mixtures(clean, given) else None
+
+
+def _are_mixtures(clean: Tensor, given: Tensor) -> bool:
+    """Say whether inputs are mixtures of two samples whose shares sum to 1, and were not scaled or moved besides."""
+    a, b = clean.flatten(1).double(), given.flatten(1).double()
+    for row in range(min(4, len(a))):
+        apart = a - a[row]  # given = own + share * (other - own)
+        gap = b[row] - a[row]
+        shares = (apart @ gap) / apart.square().sum(1).clamp(min=1e-12)
+        rest = (gap - shares[:, None] * apart).norm(dim=1).min()
+        if float(rest) > 0.02 * float(gap.norm()):
+            return False
+    return True
 
 
 def _partners(clean: Tensor, given: Tensor, same: Tensor) -> bool:
@@ -284,7 +297,7 @@ def _over_all(view: View, op: Op, values: Tensor) -> Finding:
 def _is_padding(values: Tensor) -> bool:
     """Say whether a mask is 1 at the first positions of each row, and 0 after them."""
     rows = values.reshape(len(values), -1)
-    return bool((rows[:, 1:] <= rows[:, :-1]).all())
+    return rows.shape[1] > 2 and bool((rows[:, 1:] <= rows[:, :-1]).all())
 
 
 def _is_divided(view: View, op: Op) -> bool:

@@ -10,7 +10,7 @@ from trainkit.inspection.recording import Fact, Op
 from trainkit.inspection.source import Line, called, tree
 from trainkit.inspection.step.bounds import ACTIVATIONS
 from trainkit.inspection.step.structure import LINEAR
-from trainkit.inspection.step.view import SHAPING, WEIGHT, View, seen
+from trainkit.inspection.step.view import SHAPING, View, seen
 from trainkit.inspection.subject import Subject, found
 
 ADDING = ("add", "radd", "iadd", "cat", "concat", "concatenate")
@@ -192,7 +192,7 @@ def same_twice(subject: Subject) -> Iterator[Finding]:
     if view is None or subject.train_step is not None:
         return
     for op in view.path:
-        if op.module is None or not op.own or len(op.inputs) < 2 or WEIGHT not in view.came(op.inputs[0]):
+        if op.module is None or not op.own or len(op.inputs) < 2 or not op.inputs[0].requires_grad:
             continue
         one, two = (_unshaped(fact) for fact in op.inputs[:2])
         if one is not two or op.inputs[0].shape != op.inputs[1].shape:
