@@ -176,6 +176,11 @@ class Subject:
         value = loss(outputs, target) if loss is not None else _own_loss(outputs)
         return Ran(outputs, target, value)
 
+    def rerun(self, scratch: Scratch, batch: Any) -> tuple[Recording, Any, Exception | None]:
+        """Return the operations of a forward pass and loss of a copy (no values), what it gave, and what it raised."""
+        model, loss = scratch.model, scratch.loss
+        return recorded(model, lambda: self.run(model, loss, batch), values=False, gradients=False)
+
     def forward(self, model: nn.Module, batch: Any) -> Any:
         """Return the model's output for a batch, without the loss.
 

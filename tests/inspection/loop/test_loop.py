@@ -235,3 +235,16 @@ def test_a_root_of_a_mean_is_no_mean_of_batches() -> None:
         return (total / len(val_set)) ** 0.5
 
     assert "average-of-batches" not in rules(evaluate=evaluate)
+
+
+class Ranks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.to(self.net[0].weight.dtype)).float()
+
+
+def test_weights_that_were_made_half_precision_later_are_saved_all_the_same() -> None:
+    assert "state-not-saved" not in rules(model=Ranks().to(torch.bfloat16))

@@ -11,6 +11,7 @@ from torch import nn
 from trainkit.findings import Finding
 from trainkit.inspection.loop.around import ADAPTIVE
 from trainkit.inspection.loop.watching import Event
+from trainkit.inspection.source import Line
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -69,19 +70,13 @@ def clipped_to(step: Step) -> Iterator[Finding]:
     least = min(event.norm for event in events)
     if limit <= 0 or any(event.value != limit for event in events) or least < FAR_BELOW * limit:
         return
-    name = type(step.subject.optimizers[0]).__name__
-    adaptive = any(word in name.lower() for word in ADAPTIVE)
-    yield found(
-        "clip-sets-step",
-        f"{step.place}: clip",
-        f"limits the gradient norm to {limit:g}, far below every norm: clipping sets the step, not the gradient",
-        severity="info" if adaptive else "warning",
-        at=events[0].line or step.at,
-        evidence=f"norms from {least:.3g} to {max(event.norm for event in events):.3g} before clipping",
-        effect=f"{name} hardly minds, but the limit is of no use"
-        if adaptive
-        else f"steps are at least {least / limit:.0f} times smaller than the learning rate says",
-        fix="clip_grad_norm_(model.parameters(), 1.0), or a limit near the usual norm",
+    yield _sets_step(
+        step,
+        events[0].line,
+        f"the gradient norm to {limit:g}, far below every norm: clipping sets the step, not the gradient",
+        f"norms from {least:.3g} to {max(event.norm for event in events):.3g} before clipping",
+        f"steps are at least {least / limit:.0f} times smaller than the learning rate says",
+        "hardly minds, but the limit is of no use",
     )
 
 
@@ -98,19 +93,29 @@ def clipped_values(step: Step) -> Iterator[Finding]:
     least = min(clip.largest for clip in clips)
     if limit <= 0 or least < FAR_BELOW * limit:
         return
+    yield _sets_step(
+        step,
+        clips[0].line,
+        f"each value of the gradients to {limit:g} (clip_value), far too small: only their signs are left",
+        f"the largest value is {least:.3g} or more in each of {len(clips)} steps",
+        f"steps are about {least / limit:.0f} times smaller than the learning rate says: hardly anything moves",
+        "goes on with the signs of the gradients",
+    )
+
+
+def _sets_step(step: Step, line: Line | None, limited: str, evidence: str, effect: str, adapted: str) -> Finding:
+    """Return the finding of a limit so low that it, and not the gradient, sets the step; Adam and its like adapt."""
     name = type(step.subject.optimizers[0]).__name__
     adaptive = any(word in name.lower() for word in ADAPTIVE)
-    yield found(
+    return found(
         "clip-sets-step",
         f"{step.place}: clip",
-        f"limits each value of the gradients to {limit:g} (clip_value), far too small: only their signs are left",
+        f"limits {limited}",
         severity="info" if adaptive else "warning",
-        at=clips[0].line or step.at,
-        evidence=f"the largest value is {least:.3g} or more in each of {len(clips)} steps",
-        effect=f"{name} goes on with the signs of the gradients"
-        if adaptive
-        else f"steps are about {least / limit:.0f} times smaller than the learning rate says: hardly anything moves",
-        fix="clip_grad_norm_(model.parameters(), 1.0), or a limit near the usual values",
+        at=line or step.at,
+        evidence=evidence,
+        effect=f"{name} {adapted}" if adaptive else effect,
+        fix="clip_grad_norm_(model.parameters(), 1.0), or a limit near what is usual",
     )
 
 

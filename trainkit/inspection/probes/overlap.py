@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -197,7 +196,7 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
         return None
     one, other = train.whole, val.whole
     copied = one is not None and one.is_floating_point() and continuous(one)
-    share, natural = _shared([digest(s.inputs) for s in train.samples], [digest(s.inputs) for s in val.samples])
+    share, natural = _shared(train.codes, val.codes)
     if _counts(share, 0.0 if copied else natural, len(val.samples), seen, times=CHANCE):
         return min(share / seen, 1.0), "equal in every value"
     if one is not None and other is not None and one.shape[1] == other.shape[1] and one.is_floating_point():
@@ -221,17 +220,6 @@ def _counts(
 ) -> bool:
     """Say whether a share of validation samples in training is more than what samples are alike by nature."""
     return share / seen > worth and share * count >= least and share >= times * natural + 0.01 * seen
-
-
-def digest(inputs: tuple[Tensor, ...]) -> bytes:
-    """Return a code of a sample's values; none of a sample that holds one value throughout."""
-    code = hashlib.blake2b(digest_size=16)
-    for tensor in inputs:
-        values = tensor.contiguous().flatten()
-        code.update(f"{values.dtype}{tuple(tensor.shape)}".encode())
-        code.update((values.float() if values.dtype is torch.bfloat16 else values).numpy().tobytes())
-    constant = all(tensor.numel() == 0 or bool((tensor == tensor.flatten()[0]).all()) for tensor in inputs)
-    return b"" if constant else code.digest()
 
 
 def _unordered(rows: Tensor) -> list[int]:

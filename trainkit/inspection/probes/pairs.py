@@ -11,8 +11,8 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of
-from trainkit.inspection.probes.overlap import continuous, digest
-from trainkit.inspection.probes.tables import Sample, affordable, sample_of, table
+from trainkit.inspection.probes.overlap import continuous
+from trainkit.inspection.probes.tables import Sample, affordable, digest, sample_of, table
 from trainkit.inspection.source import Line, called
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, stored, whole_of
-from trainkit.inspection.probes.overlap import continuous, digest
+from trainkit.inspection.probes.overlap import continuous
 from trainkit.inspection.probes.tables import affordable, is_drawn, sample_of, table
 from trainkit.inspection.source import Code, Line, called
 from trainkit.inspection.subject import Subject, found
@@ -34,13 +34,13 @@ def repeated(subject: Subject) -> Iterator[Finding]:
     rows, val = table(subject, "train_set"), table(subject, "val_set")
     if rows is None or not rows.complete or rows.total < FEWEST or rows.values is None:
         return
-    different = len({digest(sample.inputs) for sample in rows.samples})
+    different = len(set(rows.codes))
     if not 2 <= different <= FEW * rows.total or not rows.values.is_floating_point():
         return
     kept = [len(value) for value in stored(subject.train_set).values() if getattr(value, "ndim", 0) > 1]
     if not kept or max(kept) < TIMES * different:
         return
-    others = len({digest(sample.inputs) for sample in val.samples}) if val is not None else 0
+    others = len(set(val.codes)) if val is not None else 0
     if val is None or others < MANY * len(val.samples):
         return
     yield found(
@@ -62,7 +62,7 @@ def twice_in_training(subject: Subject) -> Iterator[Finding]:
     whole = None if rows is None else rows.whole
     if rows is None or whole is None or len(whole) < FEWEST or not whole.is_floating_point() or not continuous(whole):
         return
-    codes = [code for sample in rows.samples if (code := digest(sample.inputs))]
+    codes = [code for code in rows.codes if code]
     again = len(codes) - len(set(codes))
     if not AGAIN * len(codes) <= again <= MANY * len(codes):
         return

@@ -15,7 +15,6 @@ from torch.utils.data import IterableDataset
 from trainkit.findings import Finding
 from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, method_of, origin, stored, whole_of
-from trainkit.inspection.probes.overlap import digest
 from trainkit.inspection.probes.tables import indexed, is_drawn, reads_targets, sets, table
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, code_of
@@ -218,7 +217,7 @@ def stored_but_unread(subject: Subject) -> Iterator[Finding]:
         method = method_of(data, "__getitem__")
         if rows is None or rows.values is None or method is None or whole_of(data) is not data or rows.total < LISTED:
             continue
-        shown = len({digest(sample.inputs) for sample in rows.samples})
+        shown = len(set(rows.codes))
         if shown < 2 or shown > len(rows.samples) / REPEATED or rows.values.shape[1] < 2:
             continue
         for path, value in stored(data).items():

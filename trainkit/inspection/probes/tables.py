@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +75,11 @@ class Table:
         """Shape of the first input of the first sample."""
         return tuple(self.samples[0].inputs[0].shape)
 
+    @cached_property
+    def codes(self) -> list[bytes]:
+        """A code of the values of each sample's inputs, the same for equal ones."""
+        return [digest(sample.inputs) for sample in self.samples]
+
     @property
     def alone(self) -> bool:
         """Whether a sample has one input only."""
@@ -123,6 +129,17 @@ class Table:
             return None
         real = any(part.is_floating_point() for part in rows)
         return torch.cat([part.float() if real else part.long() for part in rows], 1)
+
+
+def digest(inputs: tuple[Tensor, ...]) -> bytes:
+    """Return a code of a sample's values; none of a sample that holds one value throughout."""
+    code = hashlib.blake2b(digest_size=16)
+    for tensor in inputs:
+        values = tensor.contiguous().flatten()
+        code.update(f"{values.dtype}{tuple(tensor.shape)}".encode())
+        code.update((values.float() if values.dtype is torch.bfloat16 else values).numpy().tobytes())
+    constant = all(tensor.numel() == 0 or bool((tensor == tensor.flatten()[0]).all()) for tensor in inputs)
+    return b"" if constant else code.digest()
 
 
 def table(subject: Subject, name: str) -> Table | None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
-from trainkit.inspection.recording import Op, recorded
+from trainkit.inspection.recording import Op
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -96,11 +96,8 @@ def _error(view: View, count: int) -> tuple[Exception | None, str | None]:
         return None, None
     batch = subject.collated(subject.samples(count))
     with subject.scratch() as scratch:
-        model = scratch.model
-        model.train()
-        recording, _, error = recorded(
-            model, lambda: subject.run(model, scratch.loss, batch), values=False, gradients=False
-        )
+        scratch.model.train()
+        recording, _, error = subject.rerun(scratch, batch)
     return error, recording.failed_in
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
-from trainkit.inspection.recording import Fact, Op, Recording, facts_of, recorded
+from trainkit.inspection.recording import Fact, Op, Recording, facts_of
 from trainkit.inspection.source import Line
 from trainkit.inspection.step.bounds import bounds
 from trainkit.inspection.step.terms import SUMS, where
@@ -159,12 +159,7 @@ def weights(subject: Subject) -> Iterator[Finding]:
         return
     with subject.scratch() as scratch:
         scratch.model.train()
-        recording, ran, error = recorded(
-            scratch.model,
-            lambda: subject.run(scratch.model, scratch.loss, subject.batch),
-            values=False,
-            gradients=False,
-        )
+        recording, ran, error = subject.rerun(scratch, subject.batch)
         loss_fact = recording.fact(ran.loss) if error is None else None
         terms = _weighted(loss_fact, every=True) if loss_fact is not None else []
         ends = [fact for fact in facts_of(recording, ran.outputs) if fact.requires_grad] if terms else []

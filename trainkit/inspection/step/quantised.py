@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.recording import Op, Recording, facts_of, recorded
+from trainkit.inspection.recording import Op, Recording, facts_of
 from trainkit.inspection.step.view import INPUT, WEIGHT, View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -23,12 +23,7 @@ def straight_through(subject: Subject) -> Iterator[Finding]:
         return
     with subject.scratch() as scratch:
         scratch.model.train()
-        recording, ran, error = recorded(
-            scratch.model,
-            lambda: subject.run(scratch.model, scratch.loss, subject.batch),
-            values=False,
-            gradients=False,
-        )
+        recording, ran, error = subject.rerun(scratch, subject.batch)
         outputs = [recording.keep[fact.number] for fact in facts_of(recording, ran.outputs)] if error is None else []
         ends = [item for item in outputs if item.is_floating_point() and item.requires_grad and item.dim() > 0]
         if not ends:

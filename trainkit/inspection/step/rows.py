@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.passes import in_eval
-from trainkit.inspection.recording import Fact, Op, Recording, recorded
+from trainkit.inspection.recording import Fact, Op, Recording
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.view import TARGET, View, dim_of, seen, shape_text, tensor_of
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -74,8 +74,8 @@ def _moved(tensor: Tensor, other: int) -> Tensor:
 
 def _record(subject: Subject, batch: Any) -> Recording:
     with subject.scratch() as scratch, torch.no_grad():
-        model = in_eval(scratch.model)
-        return recorded(model, lambda: subject.run(model, scratch.loss, batch), values=False, gradients=False)[0]
+        in_eval(scratch.model)
+        return subject.rerun(scratch, batch)[0]
 
 
 def _rows(one: Op, two: Op, at: int) -> Tensor | None:

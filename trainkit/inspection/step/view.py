@@ -206,9 +206,7 @@ class View:
         with subject.scratch() as scratch:
             model = scratch.model
             model.train()
-            recording, ran, error = recorded(
-                model, lambda: subject.run(model, scratch.loss, batch), values=False, gradients=False
-            )
+            recording, ran, error = subject.rerun(scratch, batch)
         if error is not None:
             return error
         inputs, target = unpacked(batch)

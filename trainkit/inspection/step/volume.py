@@ -109,9 +109,7 @@ def _tried(subject: Subject, seed: int) -> Trial | None:
         point = inputs[0].detach().clone().requires_grad_()
         given = (point, target) if target is not None else (point,)
         model.eval()
-        recording, ran, error = recorded(
-            model, lambda: subject.run(model, scratch.loss, given), values=False, gradients=False
-        )
+        recording, ran, error = subject.rerun(scratch, given)
         if error is not None or not isinstance(ran.loss, Tensor) or ran.loss.numel() != 1:
             return None
         latent = _latent(recording, point)
