@@ -48,6 +48,7 @@ class Site(NamedTuple):
     kind: Kind
     live: Tensor
     """For each unit, how many of its values are neither zero nor saturated."""
+    units: int
     values: int
     """How many values each unit has."""
 
@@ -58,7 +59,7 @@ class Stuck:
     def __init__(self) -> None:
         self.layers: dict[str, tuple[str, int]] = {}
         """The kind and the number of units of each layer, in the order of the row."""
-        self._row = np.zeros((2, 0), np.int64)  # values, and samples, in a row
+        self._row = np.zeros((2, 0), np.float32)  # values, and samples, in a row; one type throughout is fastest
         self._sizes: list[int] = []
         self._starts: list[int] = []
         self._added: Row = np.zeros(0)
@@ -74,12 +75,12 @@ class Stuck:
             ``window`` values and a few samples.
         """
         sizes = [site.values for site in sites.values()]
-        layers = {name: (site.kind.what, len(site.live)) for name, site in sites.items()}
+        layers = {name: (site.kind.what, site.units) for name, site in sites.items()}
         if sizes != self._sizes or layers != self.layers:
             self._lay_out(layers, sizes)
         self._row += self._added
-        self._row *= live <= self._borne
-        alive = np.add.reduceat(live, self._starts, dtype=np.float64).tolist()
+        np.copyto(self._row, 0, where=live > self._borne)
+        alive = np.add.reduceat(live, self._starts).tolist()
         seen = zip(layers.items(), alive, sizes, strict=True)
         return {name: 1.0 - count / (units * size) for (name, (_, units)), count, size in seen}, self.dead(window)
 
@@ -89,21 +90,21 @@ class Stuck:
         if longest < window:
             return dict.fromkeys(self.layers, 0.0)
         stuck = (self._row[0] >= window) & (self._row[1] >= FEWEST)
-        dead = np.add.reduceat(stuck, self._starts, dtype=np.int64).tolist()
+        dead = np.add.reduceat(stuck.astype(np.float32), self._starts).tolist()
         return {name: count / units for (name, (_, units)), count in zip(self.layers.items(), dead, strict=True)}
 
     def _lay_out(self, layers: dict[str, tuple[str, int]], sizes: list[int]) -> None:
         if layers != self.layers:
             self._row = np.concatenate([self._known(name, layer) for name, layer in layers.items()], 1)
         units = [units for _, units in layers.values()]
-        values = np.repeat(sizes, units)
-        borne = np.repeat([STILL_LIVE * (kind == "saturated") for kind, _ in layers.values()], units)
+        values = np.repeat(np.array(sizes, np.float32), units)
+        borne = np.repeat([np.float32(STILL_LIVE * (kind == "saturated")) for kind, _ in layers.values()], units)
         self.layers, self._sizes, self._starts = layers, sizes, _starts(units)
         self._added, self._borne = np.stack([values, np.ones_like(values)]), values * borne
 
     def _known(self, name: str, layer: tuple[str, int]) -> Row:
         if self.layers.get(name) != layer:
-            return np.zeros((2, layer[1]), np.int64)
+            return np.zeros((2, layer[1]), np.float32)
         start = sum(units for _, units in list(self.layers.values())[: list(self.layers).index(name)])
         return self._row[:, start : start + layer[1]]
 
@@ -116,7 +117,7 @@ class Stuck:
         """Restore what ``state_dict`` returned."""
         self.layers = {name: (kind, units) for name, (kind, units) in state_dict["layers"].items()}
         self._starts = _starts([units for _, units in self.layers.values()])
-        self._row, self._sizes = state_dict["row"].numpy().copy(), []
+        self._row, self._sizes = state_dict["row"].numpy().astype(np.float32), []
 
 
 def _starts(units: Sequence[int]) -> list[int]:
@@ -190,7 +191,8 @@ class Activations(Sampled):
         sites, outputs = look.hidden, [t for norm, mean, _ in look.outputs.values() for t in (norm, mean)]
         live = [site.live.to(outputs[0].device) for site in sites.values()]
         read = torch.cat([torch.stack(outputs), *live]).cpu().numpy()  # host-device sync
-        norm, mean = read[0 : len(outputs) : 2].tolist(), read[1 : len(outputs) : 2].tolist()
+        moments_read = read[: len(outputs)].tolist()
+        norm, mean = moments_read[::2], moments_read[1::2]
         seen = zip(look.outputs.items(), norm, mean, strict=True)
         spreads = {name: sqrt(max(n**2 / size - m**2, 0.0)) for (name, (*_, size)), n, m in seen}
         values = self.curves("std", spreads, "median")
@@ -299,7 +301,8 @@ class Look:
         if name in self._sites or values.ndim < 2 or not values.numel():
             return
         live, others = kind.live(values.detach()), [d for d in range(values.ndim) if d != unit]
-        self._sites[name] = Site(kind, live.sum(others, dtype=torch.float32), values.numel() // values.shape[unit])
+        units = values.shape[unit]
+        self._sites[name] = Site(kind, live.sum(others, dtype=torch.float32), units, values.numel() // units)
 
 
 def visible(model: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:

@@ -72,12 +72,12 @@ class Gradients(Sampled):
         if not self._sampling:
             return
         named = ((name, p, p.grad) for name, p in self._named)
-        dense = [(n, p.detach(), g) for n, p, g in named if g is not None and not g.is_sparse]
+        dense = [(n, g, p.detach()) for n, p, g in named if g is not None and not g.is_sparse]
         if not dense:
             return
-        gradients = torch._foreach_norm([g for *_, g in dense])
-        weights = torch._foreach_norm([p for _, p, _ in dense])
-        self._seen = {n: (p.ndim, g, w) for (n, p, _), g, w in zip(dense, gradients, weights, strict=True)}
+        norms = torch._foreach_norm([t for pair in dense for t in pair[1:]])
+        both = zip(dense, norms[::2], norms[1::2], strict=True)
+        self._seen = {name: (p.ndim, gradient, weights) for (name, _, p), gradient, weights in both}
 
     def take(self, trainer: Trainer) -> None:
         """Read the norms, by layer."""

@@ -47,7 +47,8 @@ class Kind(NamedTuple):
 
 def operation(node: Any) -> str:
     """Return the name of the operation that a node of autograd's graph is the backward of, such as ``Relu``."""
-    return re.sub(r"Backward\d*$", "", node.name())
+    name: str = node.name()
+    return name.rstrip("0123456789").removesuffix("Backward")
 
 
 def kind_of(node: Any) -> Kind | None:
