@@ -2,7 +2,7 @@
 
 Nothing else of trainkit imports it, so that another release of Hydra is met here alone. Of what Hydra does not
 document as public this uses: the parser of overrides (``hydra.core.override_parser``), since each override is judged on
-its own, and ``ConfigLoader.compute_defaults_list``, since only it knows which file went where.
+its own, and the loader's defaults list, since only it knows which file went where.
 """
 
 from __future__ import annotations
@@ -215,17 +215,43 @@ def base(choices: Sequence[str], folders: Sequence[Path] = (), root: str = ROOT)
     """
     overrides = [*choices, *search_path(folders)]
     with _hydra(), reading():
-        config = hydra.compose(root, overrides=overrides, return_hydra_config=True)
-        found = GlobalHydra.instance().config_loader().compute_defaults_list(root, overrides, RunMode.RUN)
+        loader = GlobalHydra.instance().config_loader()
+        with _noted(loader) as defaults:
+            config = hydra.compose(root, overrides=overrides, return_hydra_config=True)
+        if not defaults:
+            defaults = loader.compute_defaults_list(root, overrides, RunMode.RUN).defaults
         chosen = {str(group): option for group, option in config.hydra.runtime.choices.items()}
         with open_dict(config):
             del config["hydra"]
     entries = tuple(
         Entry(str(default.config_path), default.package or "", default.parent)
-        for default in found.defaults
+        for default in defaults
         if not str(default.config_path).startswith("hydra/")
     )
     return Base(config, entries, {group: option for group, option in chosen.items() if not group.startswith("hydra/")})
+
+
+@contextmanager
+def _noted(loader: Any) -> Iterator[list[Any]]:
+    """Note the files that Hydra composes as it does so, for to ask for them anew reads all of them once more.
+
+    The list stays empty with a release of Hydra that goes about it in another way.
+    """
+    name, found = "_compose_config_from_defaults_list", list[Any]()
+    inner = getattr(loader, name, None)
+    if inner is None:
+        yield found
+        return
+
+    def noting(defaults: Sequence[Any], *arguments: Any, **named: Any) -> Any:
+        found.extend(defaults)
+        return inner(defaults, *arguments, **named)
+
+    setattr(loader, name, noting)
+    try:
+        yield found
+    finally:
+        delattr(loader, name)
 
 
 @contextmanager
