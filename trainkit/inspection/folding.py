@@ -111,6 +111,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "state-made-anew": ("result-never-used", "steps-unread"),
     "state-cut-each-step": ("result-never-used", "gradient-cut"),
     "mask-of-queries": ("padding-counts",),
+    "indices-not-shifted": ("padding-counts", "batch-mixing"),
     "order-lost-in-evaluation": ("evaluation-varies",),
     "divides-by-unseen": ("evaluates-a-part",),
     "divides-by-batches": ("figure-off-by-batch-size",),

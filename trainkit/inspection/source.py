@@ -7,15 +7,16 @@ import functools
 import inspect
 import linecache
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from trainkit.frames import is_users
 
+T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """Trees that are called."""
 
@@ -55,9 +56,31 @@ class Code:
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Yield the calls in this tree whose last name is one of ``names``; of any without names."""
-        for node in ast.walk(self.node):
+        for node in walk(self.node):
             if isinstance(node, ast.Call) and (not names or called(node).rpartition(".")[2] in names):
                 yield node
+
+
+def walk(node: ast.AST) -> Sequence[ast.AST]:
+    """Return all nodes of a tree, as ``ast.walk`` yields them; those of a file, class or function are kept with it.
+
+    Every rule that reads walks the same few trees, which are never changed.
+    """
+    return _kept(node, "_walked", lambda node: tuple(ast.walk(node)))
+
+
+def unparse(node: ast.AST) -> str:
+    """Return a tree as source, as ``ast.unparse`` does; that of a file, class or function is kept with it."""
+    return _kept(node, "_unparsed", ast.unparse)
+
+
+def _kept(node: ast.AST, name: str, made: Callable[[ast.AST], T]) -> T:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return made(node)
+    if name not in vars(node):
+        setattr(node, name, made(node))
+    kept: T = vars(node)[name]
+    return kept
 
 
 def called(call: ast.AST) -> str:
@@ -165,13 +188,13 @@ def built_at(model: nn.Module, path: str, files: Iterable[str] = ()) -> Line | N
 
 def _in_class(code: Code, name: str, wanted: nn.Module) -> Line | None:
     """Return the line in a class that sets ``self.name`` and, if that is a larger expression, builds the module."""
-    for node in ast.walk(code.node):
+    for node in walk(code.node):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         named = [inner for item in targets for inner in (item.elts if isinstance(item, ast.Tuple) else [item])]
         if not any(isinstance(target, ast.Attribute) and target.attr == name for target in named):
             continue
         value = getattr(node, "value", None)
-        inner = [call for call in ast.walk(value) if isinstance(call, ast.Call)] if value is not None else []
+        inner = [call for call in walk(value) if isinstance(call, ast.Call)] if value is not None else []
         fitting = [call for call in inner if fits(call, wanted)]
         return code.line(fitting[0] if fitting else node)
     return None
@@ -199,7 +222,7 @@ def _is_placed(call: ast.Call, module: nn.Module) -> bool:
 
 def _likest_call(file: str, wanted: nn.Module) -> Line | None:
     whole = tree(file)
-    calls = (node for node in ast.walk(whole) if isinstance(node, ast.Call)) if whole is not None else ()
+    calls = (node for node in walk(whole) if isinstance(node, ast.Call)) if whole is not None else ()
     fitting = [call for call in calls if fits(call, wanted)]
     return Line(file, fitting[0].lineno) if fitting else None
 
@@ -243,7 +266,7 @@ def _function(function: FunctionType, file: str, whole: ast.Module) -> Code | No
 def _functions(whole: ast.Module) -> dict[int, list[Function]]:
     """Return the functions of a file by the lines on which they may be said to start: their own, and decorators'."""
     found: dict[int, list[Function]] = {}
-    for node in ast.walk(whole):
+    for node in walk(whole):
         if isinstance(node, Function):
             decorators = getattr(node, "decorator_list", [])
             for line in {node.lineno, *(decorator.lineno for decorator in decorators)}:
@@ -255,7 +278,7 @@ def _named(whole: ast.AST, names: list[str]) -> ast.AST | None:
     """Return the class or function of a qualified name."""
     node: ast.AST | None = whole
     for name in names:
-        inner = ast.walk(node) if node is not None else ()
+        inner = walk(node) if node is not None else ()
         kinds = (ast.ClassDef, ast.FunctionDef)
         node = next((item for item in inner if isinstance(item, kinds) and item.name == name), None)
     return node

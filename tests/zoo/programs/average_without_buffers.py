@@ -13,7 +13,7 @@ BUG = {
     "where": 'average',
     "code": 'for a, p in zip(average.parameters(), model.parameters()):',
     "static": False,
-    "severity": "warning",
+    "severity": "error",
     "keywords": ['buffer', 'running', 'statistics'],
 }
 FIX = [

@@ -14,7 +14,7 @@ BUG = {
     'where': 'evaluate',
     'code': 'model.eval()',
     'static': False,
-    'severity': 'warning',
+    'severity': 'info',
     'keywords': ['eval', 'train()', 'mode'],
 }
 FIX = [

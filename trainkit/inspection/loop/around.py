@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.watching import STRAY
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -199,12 +199,12 @@ def _averaging(step: Step) -> Line | None:
     whole = tree(step.code.file)
     names = {called(call) for call in step.code.calls()}
     functions = (
-        [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef) and node.name in names]
+        [node for node in walk(whole) if isinstance(node, ast.FunctionDef) and node.name in names]
         if whole is not None
         else []
     )
     for part in (step.code.node, *functions):
-        for node in ast.walk(part):
+        for node in walk(part):
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in ("lerp_", "mul_", "copy_", "lerp"):
                 return Line(step.code.file, node.lineno)
     return step.at

@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies
+from trainkit.inspection.loop.following import functions
+from trainkit.inspection.loop.graphs import kept
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, own_line
+from trainkit.inspection.source import Line, code_of, own_line, unparse
 from trainkit.inspection.subject import found, unpacked
 
 if TYPE_CHECKING:
     from trainkit.inspection.loop.train_step import Step
 
+WRITES = ("mul_", "lerp_", "copy_", "add_")
+"""Methods by which an average takes in weights."""
 MODED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 MOST = 20_000
 """Operations of a graph that are looked at."""
@@ -35,6 +39,7 @@ class Beside:
         lost: Losses with a graph, before the last backward or update of their step; what comes after is only shown.
         misled: Line at which targets in the data's order met inputs in another one.
         rates: The largest rate at each step.
+        graphs: Operations behind what is kept from step to step, by name, after each step.
         pulled: Name of the network towards which the model's weights were moved, and by which share.
     """
 
@@ -51,6 +56,7 @@ class Beside:
     misled: list[Line | None] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     stepped: dict[str, Tensor] = field(default_factory=dict)
+    graphs: list[dict[str, int]] = field(default_factory=list)
     pulled: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
@@ -112,7 +118,8 @@ class Beside:
         self.stepped = {name: p.detach().clone() for name, p in self.copies.model.named_parameters()}
 
     def end(self) -> None:
-        """Note whether the weights were moved once more, towards another network."""
+        """Note what is kept with its graph, and whether the weights were moved once more, towards another network."""
+        self.graphs.append(kept(self.copies))
         for name, other in self.others.items():
             theirs = dict(other.named_parameters())
             still = all(torch.equal(value, self.first[name][key]) for key, value in theirs.items())
@@ -185,14 +192,16 @@ def average_without_buffers(step: Step) -> Iterator[Finding]:
         keys = [key for key, value in other.named_buffers() if value.is_floating_point() and key in ours]
         stays = [key for key in keys if torch.equal(theirs[key], then[key])]
         moves = [key for key in stays if not torch.equal(ours[key], notes.first[""][key])]
+        code = code_of(step.subject.evaluate) if step.subject.evaluate is not None else None
+        evaluated = code is not None and name.rpartition(".")[2] in unparse(code.node)
         follows = any(not torch.equal(p, then[key]) for key, p in other.named_parameters())
         if follows and moves:
             yield found(
                 "average-without-buffers",
                 f"{step.place}: {name}",
                 f"moves the weights of {name} and leaves its buffers as they were: {', '.join(moves[:3])}",
-                severity="warning",
-                at=step.call("mul_", "lerp_", "copy_", "add_") or step.at,
+                severity="error" if evaluated else "warning",
+                at=next((c.line(n) for c in functions(step) for n in c.calls(*WRITES)), step.at),
                 evidence=f"{len(moves)} buffers (running statistics) never change in {name}, and do in the model",
                 effect="averaged weights meet the statistics of the start: its evaluation is wrong",
                 fix="Copy the buffers too: for a, b in zip(average.buffers(), model.buffers()): a.copy_(b)",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, ReduceLROnPlateau
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of, tree, walk
 from trainkit.inspection.subject import Subject, found
 
 if TYPE_CHECKING:
@@ -104,22 +104,20 @@ def _is_loss(subject: Subject) -> bool:
     if code is None or not any(True for _ in code.calls(*LOSSES)):
         return False
     odd = (ast.Compare, ast.USub)
-    if any(_turns(node) for node in ast.walk(code.node)):
+    if any(_turns(node) for node in walk(code.node)):
         return False
-    return not any(isinstance(node, odd) for node in ast.walk(code.node)) and not any(
-        True for _ in code.calls("argmax")
-    )
+    return not any(isinstance(node, odd) for node in walk(code.node)) and not any(True for _ in code.calls("argmax"))
 
 
 def _is_accuracy(subject: Subject) -> bool:
     code = code_of(subject.evaluate) if subject.evaluate is not None else None
     if code is None or any(True for _ in code.calls("cross_entropy", "mse_loss", "loss", "criterion")):
         return False
-    if any(_turns(node) for node in ast.walk(code.node)):
+    if any(_turns(node) for node in walk(code.node)):
         return False
     compares = any(
         isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq) and not isinstance(node.left, ast.Constant)
-        for node in ast.walk(code.node)
+        for node in walk(code.node)
     )
     return compares and any(True for _ in code.calls("argmax", "max"))
 
@@ -141,7 +139,7 @@ def where(subject: Subject, scheduler: Any) -> Line | None:
         return code.line(made if made is not None else code.node)
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] == name:
                 return Line(file, node.lineno)
     return None

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.loop.parameters import listed
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 
 WRITING = ("zero_", "fill_", "mul_", "copy_")
@@ -47,14 +47,14 @@ def _stopping(subject: Subject) -> tuple[str, Line] | None:
     """Return the function that writes to gradients, and the line."""
     code = code_of(subject.train_step) if subject.train_step is not None else None
     if code is not None:
-        for node in ast.walk(code.node):
+        for node in walk(code.node):
             if _writes(node):
                 return getattr(subject.train_step, "__name__", "train_step"), code.line(node)
         return None
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
-            if isinstance(node, ast.Call) and called(node).endswith(".register_hook") and "0" in ast.unparse(node):
+        for node in walk(whole) if whole is not None else ():
+            if isinstance(node, ast.Call) and called(node).endswith(".register_hook") and "0" in unparse(node):
                 return "register_hook", Line(file, node.lineno)
     return None
 
@@ -62,9 +62,9 @@ def _stopping(subject: Subject) -> tuple[str, Line] | None:
 def _writes(node: ast.AST) -> bool:
     """Say whether a node writes to a ``grad``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITING:
-        return ".grad" in ast.unparse(node.func.value)
+        return ".grad" in unparse(node.func.value)
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    writes = any(target is not None and ".grad" in ast.unparse(target) for target in targets)
+    writes = any(target is not None and ".grad" in unparse(target) for target in targets)
     empty = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None
     return isinstance(node, ast.Assign | ast.AugAssign) and writes and not empty
 

@@ -109,25 +109,16 @@ def _traces(subject: Subject, place: str, at: Line | None, changed: list[str], l
             fix="No step and no in-place change in evaluation",
         )
     if left:
-        moded = any(isinstance(module, MODED) for module in subject.model.modules())
         yield found(
             "mode-left-behind",
             f"{place}: train",
             "leaves the model in eval(): the next epoch trains without dropout and batch statistics",
-            severity=_grave(subject) if moded else "info",
+            severity="info",  # the loop around may call train() itself
             at=at,
             evidence=f"{len(left)} modules are in another mode afterwards",
             effect="from the first evaluation on, training is another one",
             fix="model.train() at the end, or at the beginning of each training epoch",
         )
-
-
-def _grave(subject: Subject) -> Any:
-    """Return how bad a mode left behind is: not at all if each step sets its own."""
-    code = code_of(subject.train_step) if subject.train_step is not None else None
-    if code is not None and any(True for _ in code.calls("train")):
-        return "info"
-    return "warning" if subject.train_step is not None else "info"
 
 
 def _values(place: str, at: Line | None, value: Any, again: Any) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.loop.thresholds import compared, decided, squashed
 from trainkit.inspection.loop.treatment import treated
 from trainkit.inspection.passes import in_eval
-from trainkit.inspection.recording import Op, Recording, recorded
-from trainkit.inspection.source import Code, Line, called, code_of
+from trainkit.inspection.recording import Fact, Op, Recording, recorded
+from trainkit.inspection.source import Code, Line, called, code_of, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators
 
@@ -125,7 +125,7 @@ def _dimensions(run: Evaluated) -> Iterator[Finding]:
                 fix=f"{op.name}(dim=1), or dim=-1",
             )
             return
-        if op.name in READERS and _broadcasts(op):
+        if op.name in READERS and _broadcasts(op) and _is_one_sided(run, op):
             shapes = " and ".join(str(tuple(fact.shape)) for fact in op.inputs[:2])
             yield found(
                 "broadcast-in-evaluation",
@@ -158,6 +158,15 @@ def _broadcasts(op: Op) -> bool:
         return False
     column, row = (one, other) if len(one) == 2 else (other, one)
     return column[1] == 1 and column[0] == row[0] > 1 and tuple(op.outputs[0].shape) == (row[0], row[0])
+
+
+def _is_one_sided(run: Evaluated, op: Op) -> bool:
+    """Say whether one side alone comes from the model: a table of all pairs is made of two sides of one kind."""
+    return len({_is_answered(run, fact) for fact in op.inputs[:2]}) > 1
+
+
+def _is_answered(run: Evaluated, fact: Fact) -> bool:
+    return any(made.module is not None for made in run.recording.ancestors(fact))
 
 
 def _samples(run: Evaluated) -> Iterator[Finding]:
@@ -199,21 +208,21 @@ def _second(run: Evaluated) -> str:
 def _stranger(run: Evaluated) -> Line | None:
     """Return the line that iterates over something else than the argument."""
     name = _second(run)
-    for node in ast.walk(run.code.node) if run.code is not None else ():
+    for node in walk(run.code.node) if run.code is not None else ():
         loader = isinstance(node, ast.Call) and called(node).rpartition(".")[2] == "DataLoader" and node.args
         source = node.args[0] if loader and isinstance(node, ast.Call) else getattr(node, "iter", None)
         if not isinstance(node, ast.For | ast.Call) or not isinstance(source, ast.Name | ast.Attribute):
             continue
-        if run.code is not None and name not in {inner.id for inner in ast.walk(source) if isinstance(inner, ast.Name)}:
+        if run.code is not None and name not in {inner.id for inner in walk(source) if isinstance(inner, ast.Name)}:
             return run.code.line(node)
     return None
 
 
 def _partial(run: Evaluated, total: int) -> Finding:
     inside, always = None, False
-    for node in ast.walk(run.code.node) if run.code is not None else ():
+    for node in walk(run.code.node) if run.code is not None else ():
         if isinstance(node, ast.For):
-            inside = next((inner for inner in ast.walk(node) if isinstance(inner, ast.Return | ast.Break)), inside)
+            inside = next((inner for inner in walk(node) if isinstance(inner, ast.Return | ast.Break)), inside)
             always = always or any(inner is inside for inner in _unconditional(node.body))
     at = run.code.line(inside) if run.code is not None and inside is not None else run.line()
     return found(
@@ -294,7 +303,7 @@ def _unweighted(run: Evaluated, whole: float, fair: float) -> Finding:
 
 def _averaging(run: Evaluated) -> Line | None:
     """Return the line that divides by the number of batches, or takes the mean of their figures."""
-    returns = [node for node in ast.walk(run.code.node) if isinstance(node, ast.Return)] if run.code is not None else []
+    returns = [node for node in walk(run.code.node) if isinstance(node, ast.Return)] if run.code is not None else []
     return run.code.line(returns[-1]) if returns and run.code is not None else run.line()
 
 
@@ -342,8 +351,8 @@ def _is_mean(run: Evaluated, value: float, count: int) -> bool:
 
 
 def _as_full(run: Evaluated, size: int) -> Finding:
-    loops = [node for node in ast.walk(run.code.node) if isinstance(node, ast.For)] if run.code is not None else []
-    added = [node for loop in loops for node in ast.walk(loop) if isinstance(node, ast.AugAssign)]
+    loops = [node for node in walk(run.code.node) if isinstance(node, ast.For)] if run.code is not None else []
+    added = [node for loop in loops for node in walk(loop) if isinstance(node, ast.AugAssign)]
     last = len(run.subject.val_set) % size
     return found(
         "average-of-batches",

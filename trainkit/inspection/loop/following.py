@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, held_by
-from trainkit.inspection.source import Code, Line, called, code_of, file_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, file_of, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _assigned(subject: Subject, name: str) -> Line | None:
     for file in subject.files:
         whole = tree(file)
         lines = []
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             target = node.targets[0] if isinstance(node, ast.Assign) else None
             into = isinstance(target, ast.Subscript)
             target = target.value if isinstance(target, ast.Subscript) else target
@@ -142,7 +142,7 @@ def functions(step: Step) -> Iterator[Code]:
     whole = tree(step.code.file) if step.code is not None else None
     if step.code is None or whole is None:
         return
-    known = {node.name: node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)}
+    known = {node.name: node for node in walk(whole) if isinstance(node, ast.FunctionDef)}
     waiting, seen = [step.code.node], set[int]()
     while waiting:
         node = waiting.pop(0)
@@ -150,32 +150,32 @@ def functions(step: Step) -> Iterator[Code]:
             continue
         seen.add(id(node))
         yield Code(step.code.file, getattr(node, "name", step.code.name), node)
-        names = [called(call).rpartition(".")[2] for call in ast.walk(node) if isinstance(call, ast.Call)]
+        names = [called(call).rpartition(".")[2] for call in walk(node) if isinstance(call, ast.Call)]
         waiting += [known[name] for name in names if name in known]
 
 
 def rebound(step: Step) -> Iterator[Finding]:
     """Find a loop over weights that gives the new value to its variable, and not to the weight."""
     for code in functions(step):
-        for loop in ast.walk(code.node):
-            if not isinstance(loop, ast.For) or "parameters" not in ast.unparse(loop.iter):
+        for loop in walk(code.node):
+            if not isinstance(loop, ast.For) or "parameters" not in unparse(loop.iter):
                 continue
-            names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+            names = {node.id for node in walk(loop.target) if isinstance(node, ast.Name)}
             for number, line in enumerate(loop.body):
                 target = line.targets[0] if isinstance(line, ast.Assign) else None
                 if not isinstance(target, ast.Name) or target.id not in names or not isinstance(line, ast.Assign):
                     continue
-                later = [n.id for rest in loop.body[number + 1 :] for n in ast.walk(rest) if isinstance(n, ast.Name)]
-                computes = any(isinstance(node, ast.BinOp) for node in ast.walk(line.value))
+                later = [n.id for rest in loop.body[number + 1 :] for n in walk(rest) if isinstance(n, ast.Name)]
+                computes = any(isinstance(node, ast.BinOp) for node in walk(line.value))
                 if target.id in later or not computes or target.id not in _names(line.value):
                     continue
                 yield found(
                     "update-rebinds",
                     f"{code.name}: {target.id}",
-                    f"`{ast.unparse(line)}` gives the loop variable another tensor: it is not in place, and the weight "
+                    f"`{unparse(line)}` gives the loop variable another tensor: it is not in place, and the weight "
                     "(or its moving average, EMA) never changes",
                     at=code.line(line),
-                    evidence=f"{target.id} is one of those of {ast.unparse(loop.iter)}, and is not read again",
+                    evidence=f"{target.id} is one of those of {unparse(loop.iter)}, and is not read again",
                     effect="the update is thrown away",
                     fix=f"Write into it under torch.no_grad(): {target.id}.copy_(...), mul_() and add_()",
                 )
@@ -183,7 +183,7 @@ def rebound(step: Step) -> Iterator[Finding]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
+    return {item.id for item in walk(node) if isinstance(item, ast.Name)}
 
 
 def still(step: Step) -> Iterator[Finding]:
@@ -220,13 +220,13 @@ def still(step: Step) -> Iterator[Finding]:
 def _unread(step: Step, line: Line | None) -> str:
     """Return the variable of the loop around a line over two sets of weights that the loop never reads."""
     for code in functions(step):
-        for loop in ast.walk(code.node):
+        for loop in walk(code.node):
             if not isinstance(loop, ast.For) or line is None:
                 continue
             if not loop.lineno < line.line <= (loop.end_lineno or 0):
                 continue
-            names = [node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)]
-            read = {n.id for item in loop.body for n in ast.walk(item) if isinstance(n, ast.Name)}
+            names = [node.id for node in walk(loop.target) if isinstance(node, ast.Name)]
+            read = {n.id for item in loop.body for n in walk(item) if isinstance(n, ast.Name)}
             unread = [name for name in names if name not in read and not name.startswith("_")]
             if len(names) > 1 and unread:
                 return unread[0]
@@ -294,10 +294,12 @@ def held_too_long(step: Step) -> Iterator[Finding]:
     from trainkit.inspection.step.trial import steps_ahead
 
     subject = step.subject
-    if subject.epochs is None or subject.evaluate is None:
+    if subject.epochs is None and subject.evaluate is not None:
         return
-    code = code_of(subject.evaluate)
+    code = code_of(subject.evaluate if subject.evaluate is not None else type(subject.model).forward)
     read = _words(code.node) if code is not None else set()
+    if subject.evaluate is None and "training" not in read:
+        return  # one forward for both modes evaluates what it trains
     for name, key, kept in step.seen.averages:
         share = kept ** steps_ahead(subject)
         if not 0.9 < share <= 1 or kept < 0.2 or name.rpartition(".")[2] not in read:
@@ -317,8 +319,8 @@ def held_too_long(step: Step) -> Iterator[Finding]:
 
 
 def _words(node: ast.AST) -> set[str]:
-    names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
-    return names | {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)}
+    names = {item.id for item in walk(node) if isinstance(item, ast.Name)}
+    return names | {item.attr for item in walk(node) if isinstance(item, ast.Attribute)}
 
 
 RULES = (rebound, still, early, every_step, held_too_long)

@@ -13,7 +13,7 @@ from trainkit.inspection.loop.around import ADAPTIVE
 from trainkit.inspection.loop.following import functions
 from trainkit.inspection.loop.graphs import nodes
 from trainkit.inspection.loop.moving import Move
-from trainkit.inspection.source import Code, Line, called
+from trainkit.inspection.source import Code, Line, called, unparse, walk
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 SEEDS = ("manual_seed", "manual_seed_all", "seed", "set_rng_state", "seed_everything", "set_seed", "seed_all")
 FEWEST = 3
+SQUARES = frozenset(
+    f"{kind}Backward"
+    for kind in ("Pow", "Sum", "Mul", "Add", "Div", "Dot", "LinalgVectorNorm", "Norm", "View", "Cat", "Stack", "Unbind")
+)
+"""Operations of autograd in a sum of squares."""
 
 
 def seeded(step: Step) -> Iterator[Finding]:
@@ -76,8 +81,8 @@ def under_autocast(step: Step) -> Iterator[Finding]:
 
 def _autocast(step: Step) -> Line | None:
     for code in functions(step):
-        for node in ast.walk(code.node):
-            if isinstance(node, ast.With) and any("autocast" in ast.unparse(item) for item in node.items):
+        for node in walk(code.node):
+            if isinstance(node, ast.With) and any("autocast" in unparse(item) for item in node.items):
                 return code.line(node)
     return None
 
@@ -117,7 +122,8 @@ def not_minimised(step: Step) -> Iterator[Finding]:
         if not any(node in notes.reached and not hasattr(node, "variable") for node in inside):
             return  # computed anew, after the step
         apart = nodes(root, lambda node: node not in notes.reached or hasattr(node, "variable"))
-        if not _has_weight(list(apart), notes.reached, known):
+        rest = list(apart)
+        if not _has_weight(rest, notes.reached, known) or _is_decay(step, rest):
             return
         late.append(line)
     yield found(
@@ -147,6 +153,13 @@ def _returned(value: Any, shown: list[tuple[float, Any, Line | None]]) -> tuple[
     return None, None
 
 
+def _is_decay(step: Step, apart: list[Any]) -> bool:
+    """Say whether a term is made of squares of weights alone, which the optimizer's weight decay minimises."""
+    decays = any(group.get("weight_decay") for o in step.subject.optimizers for group in o.param_groups)
+    kinds = {type(node).__name__.rstrip("0123456789") for node in apart if not hasattr(node, "variable")}
+    return decays and kinds <= SQUARES and any("Pow" in kind or "Norm" in kind or "Dot" in kind for kind in kinds)
+
+
 def _has_weight(inside: list[Any], reached: set[Any], known: set[int]) -> bool:
     """Say whether a weight is read by an operation that no backward pass reached."""
     for node in inside:
@@ -161,10 +174,10 @@ def _has_weight(inside: list[Any], reached: set[Any], known: set[int]) -> bool:
 def _added(step: Step) -> Line | None:
     """Return the line that adds to the loss after the last backward pass."""
     last = max((event.line.line for event in step.seen.events("backward") if event.line is not None), default=0)
-    for node in ast.walk(step.code.node) if step.code is not None else ():
+    for node in walk(step.code.node) if step.code is not None else ():
         late = isinstance(node, ast.Assign | ast.AugAssign | ast.Return) and node.lineno > last
-        adds = any(isinstance(inner, ast.BinOp | ast.AugAssign) for inner in ast.walk(node))
-        if late and adds and step.code is not None and "loss" in ast.unparse(node).lower():
+        adds = any(isinstance(inner, ast.BinOp | ast.AugAssign) for inner in walk(node))
+        if late and adds and step.code is not None and "loss" in unparse(node).lower():
             return step.code.line(node)
     return None
 
@@ -193,16 +206,17 @@ def forgotten(step: Step) -> Iterator[Finding]:
 
 
 def _clearing(step: Step) -> Iterator[ast.AST]:
-    for node in ast.walk(step.code.node) if step.code is not None else ():
-        if isinstance(node, ast.Expr | ast.Assign) and ".state" in ast.unparse(node):
-            text = ast.unparse(node)
-            if "clear(" in text or (isinstance(node, ast.Assign) and ".state" in ast.unparse(node.targets[0])):
+    for node in walk(step.code.node) if step.code is not None else ():
+        if isinstance(node, ast.Expr | ast.Assign) and ".state" in unparse(node):
+            text = unparse(node)
+            if "clear(" in text or (isinstance(node, ast.Assign) and ".state" in unparse(node.targets[0])):
                 yield node
 
 
 def unfrozen(step: Step) -> Iterator[Finding]:
     """Tell of weights that are unfrozen in training, and are in no optimizer."""
-    names = sorted(step.seen.unheld)
+    frozen = {name for name, p in step.subject.model.named_parameters() if not p.requires_grad}
+    names = sorted(step.seen.unheld & frozen)
     if not names or not step.subject.optimizers:
         return
     yield found(
@@ -219,8 +233,8 @@ def unfrozen(step: Step) -> Iterator[Finding]:
 
 def _unfreezing(step: Step) -> Line | None:
     for code in functions(step):
-        for node in ast.walk(code.node):
-            text = ast.unparse(node) if isinstance(node, ast.Assign | ast.Expr) else ""
+        for node in walk(code.node):
+            text = unparse(node) if isinstance(node, ast.Assign | ast.Expr) else ""
             if ("requires_grad" in text and "True" in text) or text.endswith("requires_grad_()"):
                 return code.line(node)
     return None
@@ -257,8 +271,8 @@ def rate_overwritten(step: Step) -> Iterator[Finding]:
 def _rate_set(step: Step) -> Line | None:
     """Return the line that sets a group's rate under no condition."""
     for code in functions(step):
-        guarded = {id(n) for node in ast.walk(code.node) if isinstance(node, ast.If) for n in ast.walk(node)}
-        for node in ast.walk(code.node):
+        guarded = {id(n) for node in walk(code.node) if isinstance(node, ast.If) for n in walk(node)}
+        for node in walk(code.node):
             target = node.targets[0] if isinstance(node, ast.Assign) else None
             rate = isinstance(target, ast.Subscript) and getattr(target.slice, "value", None) == "lr"
             if rate and id(node) not in guarded:
@@ -268,7 +282,7 @@ def _rate_set(step: Step) -> Line | None:
 
 def _divided(step: Step) -> Line | None:
     for code in functions(step):
-        for node in ast.walk(code.node):
+        for node in walk(code.node):
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
                 return code.line(node)
     return None

@@ -11,7 +11,7 @@ from trainkit.inspection.loop.oracle import CLASSES, NUMBERS, RIGHT, SURER, Orac
 from trainkit.inspection.probes.origins import made_at
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import Op
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, walk
 from trainkit.inspection.subject import Subject, found
 
 SECONDS = 0.6
@@ -292,7 +292,7 @@ def _loading(known: Oracle, name: str) -> Line | None:
 
 def _returning(known: Oracle) -> Line | None:
     code = code_of(known.subject.evaluate)
-    returns = [node for node in ast.walk(code.node) if isinstance(node, ast.Return)] if code is not None else []
+    returns = [node for node in walk(code.node) if isinstance(node, ast.Return)] if code is not None else []
     return code.line(returns[-1]) if returns and code is not None else None
 
 
@@ -333,10 +333,10 @@ def _in_batches(known: Oracle, best: Told) -> Iterator[Finding]:
 def _figure(known: Oracle) -> Line | None:
     """Return the line at which a batch's figure is added or kept."""
     code = code_of(known.subject.evaluate)
-    for loop in ast.walk(code.node) if code is not None else ():
+    for loop in walk(code.node) if code is not None else ():
         if not isinstance(loop, ast.For) or code is None:
             continue
-        for node in ast.walk(loop):
+        for node in walk(loop):
             appended = isinstance(node, ast.Call) and called(node).rpartition(".")[2] == "append"
             if appended or isinstance(node, ast.AugAssign):
                 return code.line(node)

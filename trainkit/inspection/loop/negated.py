@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, unparse, walk
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def negated(step: Step) -> Iterator[Finding]:
 
 def _is_meant(step: Step) -> bool:
     """Say whether a step names a purpose for which a loss is to rise."""
-    code = ast.unparse(step.code.node) if step.code is not None else ""
+    code = unparse(step.code.node) if step.code is not None else ""
     text = f"{type(step.subject.model).__name__} {code}".lower()
     return any(word in text for word in ("attack", "advers", "perturb", "unlearn", "forget", "ascen"))
 
 
 def _minus(step: Step) -> Line | None:
     """Return the line of the step that negates."""
-    for node in ast.walk(step.code.node) if step.code is not None else ():
+    for node in walk(step.code.node) if step.code is not None else ():
         if (
             isinstance(node, ast.UnaryOp)
             and isinstance(node.op, ast.USub)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.loop import losses, state
 from trainkit.inspection.loop.copies import copies_with
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.loop.watching import STRAY, watched
+from trainkit.inspection.source import Line, called, code_of, tree, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 
 NAMED = 4
@@ -47,17 +48,39 @@ def _several_times(
         for optimizer in subject.optimizers
         for count in Counter(id(p) for group in optimizer.param_groups for p in group["params"]).values()
     )
-    meant = not within and subject.train_step is not None
+    certain = within or _on_one_gradient(subject)
+    meant = not certain and subject.train_step is not None
     yield found(
         "parameter-twice",
         _place(subject),
         f"holds {listed(twice)} more than once: each step moves these parameters again (duplicate)",
-        severity="error" if within else "info" if meant else "warning",
+        severity="error" if certain else "info" if meant else "warning",
         at=where_optimized(subject),
         evidence=f"{len(twice)} parameters in two {'places of one optimizer' if within else 'optimizers'}",
         effect="their rate is a multiple of what is set",
         fix="Put each parameter in one group: shared ones appear once in model.parameters()",
     )
+
+
+def _on_one_gradient(subject: Subject) -> bool:
+    """Say whether the user's step lets two optimizers move one parameter along the gradient of one backward pass."""
+    if subject.train_step is None:
+        return False
+    held = [{id(p) for group in o.param_groups for p in group["params"]} for o in subject.optimizers]
+    try:
+        steps = watched(subject).steps
+    except Stuck:
+        return False
+    for events in steps:
+        stepped: set[int] = set()
+        for event in events:
+            if event.kind == "backward":
+                stepped.clear()
+            elif event.kind == "step" and event.which is not None and event.which != STRAY:
+                if any(held[event.which] & held[other] for other in stepped - {event.which}):
+                    return True
+                stepped.add(event.which)
+    return False
 
 
 def _frozen(subject: Subject, names: dict[int, str], groups: list[Any]) -> Iterator[Finding]:
@@ -78,13 +101,12 @@ def _frozen(subject: Subject, names: dict[int, str], groups: list[Any]) -> Itera
 
 def _missing(subject: Subject, names: dict[int, str], counts: Counter[int]) -> Iterator[Finding]:
     """Tell of trainable parameters with a gradient that no optimizer moves."""
-    runs = subject.runs
-    left = []
-    for name, parameter in subject.model.named_parameters():
-        if parameter.requires_grad and id(parameter) not in counts:
-            gradient = subject.trace.gradients.get(name) if runs else None
-            if not runs or gradient is not None:
-                left.append(name)
+    graded = _graded(subject)
+    left = [
+        name
+        for name, parameter in subject.model.named_parameters()
+        if parameter.requires_grad and id(parameter) not in counts and (graded is None or name in graded)
+    ]
     if not counts and names:
         yield found("nothing-trained", _place(subject), "holds no parameter", at=where_optimized(subject))
         return
@@ -98,13 +120,26 @@ def _missing(subject: Subject, names: dict[int, str], counts: Counter[int]) -> I
         "not-in-optimizer",
         _place(subject),
         f"{kind} not in the optimizer, though trainable: {listed(left)} missing",
-        severity="error" if runs else "warning",
+        severity="error" if graded is not None else "warning",
         at=where_optimized(subject),
-        evidence=f"{len(left)} of {total} trainable parameters, {_size(subject.model, left):,} values, get gradients "
-        "and stay as initialised",
+        evidence=f"{len(left)} of {total} trainable parameters, {_size(subject.model, left):,} values, "
+        + ("get gradients and stay as initialised" if graded is not None else "are in no group"),
         effect="they are never trained",
         fix="Give it model.parameters(), or a second group for these; requires_grad_(False) if they are to stay",
     )
+
+
+def _graded(subject: Subject) -> set[str] | None:
+    """Return the parameters that get a gradient, and that no step by hand moves; None where that cannot be seen."""
+    if subject.train_step is not None:
+        try:
+            seen = watched(subject)
+        except Stuck:
+            return None
+        return seen.unheld if seen.error is None and seen.steps else None
+    if not subject.runs:
+        return None
+    return {name for name, gradient in subject.trace.gradients.items() if gradient is not None}
 
 
 def _strangers(subject: Subject, names: dict[int, str], given: list[Tensor]) -> Iterator[Finding]:
@@ -251,7 +286,7 @@ def _where_frozen(subject: Subject) -> Line | None:
     """Return the line that freezes: ``requires_grad_(False)`` or ``requires_grad = False``."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Call) and called(node).endswith("requires_grad_"):
                 return Line(file, node.lineno)
             if isinstance(node, ast.Assign) and any(
@@ -286,15 +321,15 @@ def where_optimized(subject: Subject) -> Line | None:
     """Return the line at fault in the making of the optimizer: where parameters are chosen, else where it is made."""
     code = code_of(subject.make_optimizer) if subject.make_optimizer is not None else None
     if code is not None:
-        for node in ast.walk(code.node):
+        for node in walk(code.node):
             chosen = isinstance(node, ast.ListComp | ast.GeneratorExp) and node.generators[0].ifs
-            if chosen and any("parameters" in called(call) for call in ast.walk(node) if isinstance(call, ast.Call)):
+            if chosen and any("parameters" in called(call) for call in walk(node) if isinstance(call, ast.Call)):
                 return code.line(node)
         made = next(code.calls(type(subject.optimizers[0]).__name__), None) if subject.optimizers else None
         return code.line(made if made is not None else code.node)
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None and subject.optimizers else ():
+        for node in walk(whole) if whole is not None and subject.optimizers else ():
             name = type(subject.optimizers[0]).__name__
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] == name:
                 return Line(file, node.lineno)

@@ -18,7 +18,7 @@ from trainkit.inspection.loop.oracle import numbers
 from trainkit.inspection.passes import in_eval
 from trainkit.inspection.probes.seeds import DRAWS
 from trainkit.inspection.recording import recorded
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of, tree, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators
 
@@ -123,7 +123,7 @@ def _made(subject: Subject, name: str) -> Line | None:
     """Return the line that makes what an evaluation keeps under a name."""
     code = code_of(subject.evaluate)
     whole: Any = tree(code.file) if code is not None else None
-    for node in ast.walk(whole) if whole is not None else ():
+    for node in walk(whole) if whole is not None else ():
         targets = node.targets if isinstance(node, ast.Assign) else []
         if code is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return code.line(node)
@@ -212,7 +212,7 @@ def _copying(subject: Subject, name: str) -> Line | None:
     """Return the line that sets the network that is evaluated."""
     owner = getattr(subject.evaluate, "__self__", None)
     code = code_of(type(owner)) if owner is not None else None
-    for node in ast.walk(code.node) if code is not None else ():
+    for node in walk(code.node) if code is not None else ():
         targets = node.targets if isinstance(node, ast.Assign) else []
         if code is not None and any(getattr(target, "attr", None) == name for target in targets):
             return code.line(node)

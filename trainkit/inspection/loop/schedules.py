@@ -24,7 +24,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.loop import cycles, rising
 from trainkit.inspection.loop.cycles import where
 from trainkit.inspection.loop.watching import watched
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 
 MOST = 20_000
@@ -179,12 +179,10 @@ def _factor(plan: Plan, rates: list[float]) -> Iterator[Finding]:
             fix="lr_lambda gives a factor: 1 for the rate of the optimizer",
         )
     elif isinstance(plan.scheduler, LambdaLR) and factor <= 0.05 and base <= 0.1 and plan.known and _never_whole(plan):
-        grave = factor <= 0.012
         yield found(
             "schedule-gives-rate",
             plan.place,
             f"lr_lambda returns a learning rate, not a factor: the rate is lr={base:g} times {factor:.3g}",
-            severity="error" if grave else "warning",
             at=_formula(plan) or plan.at,
             evidence=f"the rate is {top:.3g} at most in {len(rates)} {plan.unit}s",
             effect=f"the rate is {1 / factor:.3g} times smaller than that of the optimizer",
@@ -344,7 +342,7 @@ def _formula(plan: Plan) -> Line | None:
     for formula in getattr(plan.scheduler, "lr_lambdas", ()):
         code = code_of(formula)
         if code is not None:
-            last = [node for node in ast.walk(code.node) if isinstance(node, ast.Return)]
+            last = [node for node in walk(code.node) if isinstance(node, ast.Return)]
             return code.line(last[-1] if last else code.node)
     return None
 

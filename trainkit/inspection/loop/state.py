@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.passes import NEAR, distance, equal, in_eval, probed, steady
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Line, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
 
@@ -94,7 +94,7 @@ def _outside(model: nn.Module, fresh: nn.Module) -> tuple[str, Line | None]:
 
 def _set_at(module: nn.Module, name: str) -> Line | None:
     code = code_of(type(module))
-    for node in ast.walk(code.node) if code is not None else ():
+    for node in walk(code.node) if code is not None else ():
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Attribute) and target.attr == name for target in targets) and code is not None:
             return code.line(node)
@@ -126,11 +126,11 @@ def evaluation_keeps(subject: Subject) -> Iterator[Finding]:
 def _changed_at(module: nn.Module, key: str) -> Line | None:
     code = code_of(type(module))
     forward = code.methods().get("forward") if code is not None else None
-    for node in ast.walk(forward.node) if forward is not None else ():
+    for node in walk(forward.node) if forward is not None else ():
         if not isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) or forward is None:
             continue
-        written = any(isinstance(inner, ast.Attribute) and inner.attr == key for inner in ast.walk(node))
-        if written and (not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]).find(key) >= 0):
+        written = any(isinstance(inner, ast.Attribute) and inner.attr == key for inner in walk(node))
+        if written and (not isinstance(node, ast.Assign) or unparse(node.targets[0]).find(key) >= 0):
             return forward.line(node)
     return None
 

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.loop import around, beside, driven, following, handling, negated, repeated, undone
-from trainkit.inspection.loop.graphs import size
+from trainkit.inspection.loop import around, beside, driven, following, graphs, handling, negated, repeated, undone
 from trainkit.inspection.loop.watching import STRAY, Event, Watched, watched
-from trainkit.inspection.source import Code, Line, called, code_of
+from trainkit.inspection.source import Code, Line, called, code_of, walk
 from trainkit.inspection.subject import Subject, found
 
 MODED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -59,7 +58,8 @@ def steps(subject: Subject) -> Iterator[Finding]:
     if not seen.steps:
         return
     rules: tuple[Callable[[Any], Iterator[Finding]], ...] = (
-        *(_stepping, _order, _wasted, _thrown_away, _carried, _foreign, _clipping, _mode, _value),
+        *(_stepping, _order, _wasted, _thrown_away, _carried, _foreign, _clipping, _mode),
+        *graphs.RULES,
         *around.RULES,
         *beside.RULES,
         *repeated.RULES,
@@ -130,12 +130,12 @@ def _stepping(step: Step) -> Iterator[Finding]:
 
 def _branches(code: Code) -> bool:
     """Say whether some of a step's calls hang on a condition."""
-    return any(isinstance(node, ast.If | ast.IfExp | ast.For | ast.While) for node in ast.walk(code.node))
+    return any(isinstance(node, ast.If | ast.IfExp | ast.For | ast.While) for node in walk(code.node))
 
 
 def _constant_condition(step: Step) -> Line | None:
     """Return the line of a condition with the remainder of two plain numbers, which is one of precedence."""
-    for node in ast.walk(step.code.node) if step.code is not None else ():
+    for node in walk(step.code.node) if step.code is not None else ():
         if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mod) or step.code is None:
             continue
         if isinstance(node.left, ast.Constant) and isinstance(node.left.value, int):
@@ -195,7 +195,7 @@ def _wasted(step: Step) -> Iterator[Finding]:
     """Tell of accumulation that forgets: gradients cleared before a step has used them, while others are used."""
     wasted = [event for event in step.seen.events("zero_grad") if event.wasted]
     stepped = [event for event in step.seen.events("step") if event.norm > 0]
-    if not stepped or len(wasted) < max(len(stepped), 2):
+    if not stepped or len(wasted) < max(len(stepped), 2) or _gives_gradients(step):
         return
     if any(event.wasted for event in step.seen.steps[0]) and not any(
         _is_in_loop(step, event.line) for event in wasted[:1]
@@ -213,8 +213,22 @@ def _wasted(step: Step) -> Iterator[Finding]:
     )
 
 
+def _gives_gradients(step: Step) -> bool:
+    """Say whether the optimizer always steps along gradients that the step put there, such as a sum of its own."""
+    moves = step.seen.moves.steps if step.seen.moves is not None else []
+    if not moves or any(move.used is None or move.factor is not None for move in moves):
+        return False
+    for code in following.functions(step):
+        for node in walk(code.node):
+            given = isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant)
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if given and any(isinstance(target, ast.Attribute) and target.attr == "grad" for target in targets):
+                return True
+    return False
+
+
 def _is_in_loop(step: Step, line: Line | None) -> bool:
-    for node in ast.walk(step.code.node) if step.code is not None else ():
+    for node in walk(step.code.node) if step.code is not None else ():
         inside = isinstance(node, ast.For | ast.While) and line is not None
         if inside and line is not None and _spans(node, line):
             return True
@@ -357,28 +371,13 @@ def _left_in_eval(step: Step, learning: list[list[bool]]) -> Finding:
 
 
 def _eval_line(step: Step) -> Line | None:
-    for node in ast.walk(step.code.node) if step.code is not None else ():
+    for node in walk(step.code.node) if step.code is not None else ():
         if isinstance(node, ast.Call) and step.code is not None:
             name = called(node).rpartition(".")[2]
             off = name == "train" and bool(node.args) and getattr(node.args[0], "value", None) is False
             if name == "eval" or off:
                 return step.code.line(node)
     return None
-
-
-def _value(step: Step) -> Iterator[Finding]:
-    """Tell of a loss whose graph grows from step to step."""
-    sizes = [size(value) for value in step.seen.values if isinstance(value, Tensor)]
-    if len(sizes) >= 4 and sizes[-1] > 1.5 * sizes[1] > 0 and sizes[-1] > sizes[-2] > sizes[1]:
-        yield found(
-            "graph-grows",
-            f"{step.place}: loss",
-            "keeps the graphs of all steps: the loss hangs on the steps before",
-            at=step.at,
-            evidence=f"{sizes[0]} operations behind the first loss, {sizes[-1]} behind the one of step {len(sizes)}",
-            effect="memory grows until it is used up, and backward runs through old steps",
-            fix="Keep loss.detach() or loss.item()",
-        )
 
 
 RULES = (steps, *driven.RULES)

@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.loop.around import ADAPTIVE
 from trainkit.inspection.loop.following import functions
 from trainkit.inspection.loop.moving import Move
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, unparse, walk
 from trainkit.inspection.step.climbing import minimised
 from trainkit.inspection.subject import found
 
@@ -45,8 +45,8 @@ def _moves(step: Step) -> list[Move]:
 def _line(step: Step, *words: str) -> Line | None:
     """Return the first line of the step, or of what it calls, whose statement holds one of some words."""
     for code in functions(step):
-        for node in ast.walk(code.node):
-            if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and any(w in ast.unparse(node) for w in words):
+        for node in walk(code.node):
+            if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr) and any(w in unparse(node) for w in words):
                 return code.line(node)
     return None
 

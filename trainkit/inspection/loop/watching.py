@@ -75,7 +75,7 @@ class Watched:
             share of itself that it keeps in a step.
         beside: Notes on what else went on.
         moves: Notes on how the weights moved.
-        unheld: Names of weights that were frozen at first, get a gradient later, and are in no optimizer.
+        unheld: Names of weights that get a gradient, are in no optimizer, and stay as they were.
         starved: Names of weights whose optimizer steps and that no backward gave a gradient other than zero.
         error: What was raised, if anything.
     """
@@ -128,7 +128,6 @@ class _Watch:
         self.graded: set[int] = set()
         self.slow = False
         self.trained = list(copies.model.parameters())
-        self.first = {name: p.requires_grad for name, p in copies.model.named_parameters()}
 
     def run(self) -> Watched:
         """Take steps over the first batches."""
@@ -163,13 +162,13 @@ class _Watch:
                 seen.steps.append(self.events)
                 seen.losses.append(self.losses)
                 seen.averages += [kept for each in followers if (kept := kept_share(*each)) is not None]
-        stepping = {event.which for event in seen.events("step")}
+        stepping, first = {event.which for event in seen.events("step")}, dict(self.subject.model.named_parameters())
         held = {id(p) for optimizer in copies.optimizers for p in _parameters(optimizer)}
         for name, parameter in copies.model.named_parameters():
             fed = id(parameter) in self.graded or not parameter.requires_grad
             if not fed and self.owner.get(id(parameter)) in stepping:
                 seen.starved.add(name)
-            if id(parameter) in self.graded and id(parameter) not in held and not self.first[name]:
+            if id(parameter) in self.graded and id(parameter) not in held and torch.equal(parameter, first[name]):
                 seen.unheld.add(name)
         return seen
 

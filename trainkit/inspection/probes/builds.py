@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, called, code_of, tree
+from trainkit.inspection.source import Line, called, code_of, tree, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import kept_generators, quiet
 
@@ -94,14 +94,14 @@ def _made_once(subject: Subject, kind: str) -> Line | None:
     """Return the line that makes a part as a default of a class or signature, or as a global."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             values: list[ast.AST | None] = []
             if isinstance(node, ast.ClassDef | ast.Module):
                 values = [item.value for item in node.body if isinstance(item, ast.Assign | ast.AnnAssign)]
             elif isinstance(node, ast.arguments):
                 values = [*node.defaults, *node.kw_defaults]
             for value in values:
-                calls = (inner for inner in ast.walk(value) if isinstance(inner, ast.Call)) if value is not None else ()
+                calls = (inner for inner in walk(value) if isinstance(inner, ast.Call)) if value is not None else ()
                 hit = next((call for call in calls if called(call).rpartition(".")[2] == kind), None)
                 if hit is not None:
                     return Line(file, hit.lineno)

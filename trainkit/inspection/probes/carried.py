@@ -16,8 +16,9 @@ from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.passes import PROBED, in_eval
 from trainkit.inspection.probes.sequences import is_next
 from trainkit.inspection.recording import flat, recorded
-from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree
+from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree, walk
 from trainkit.inspection.subject import Stuck, Subject, found, unpacked
+from trainkit.inspection.untouched import seed_torch
 
 
 def carried(subject: Subject) -> Iterator[Finding]:
@@ -113,7 +114,7 @@ def _by_step(subject: Subject, batches: list[Any]) -> Any:
         copies.model.train()
         step = copies.functions[0]
         for number, batch in enumerate(batches):
-            torch.manual_seed(number)
+            seed_torch(number)
             taken = partial(step, copies.model, batch, copies.loss, copies.optimizer)
             recording, _, error = recorded(copies.model, taken, values=False, gradients=False)
             if error is not None:
@@ -151,7 +152,7 @@ def _is_tensor(module: nn.Module, name: str) -> bool:
 
 def _kept(method: Code) -> Iterator[tuple[str, Line]]:
     """Yield the attributes of ``self`` that a method sets to what it computed."""
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         if not isinstance(node, ast.Assign) or isinstance(node.value, ast.Constant):
             continue
         for target in (part for item in node.targets for part in _parts(item)):
@@ -169,7 +170,7 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
 
 def _is_computed(node: ast.AST) -> bool:
     """Say whether a value is no fresh one, such as zeros."""
-    names = [called(call).rpartition(".")[2] for call in ast.walk(node) if isinstance(call, ast.Call)]
+    names = [called(call).rpartition(".")[2] for call in walk(node) if isinstance(call, ast.Call)]
     return not any("zero" in name or "init" in name for name in names)
 
 
@@ -179,9 +180,9 @@ def _kept_by_step(subject: Subject) -> tuple[str, str, Line] | None:
     whole = tree(code.file) if code is not None else None
     if code is None or whole is None:
         return None
-    outer = {name for node in ast.walk(code.node) if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
+    outer = {name for node in walk(code.node) if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
     lines: list[tuple[str, Line]] = []
-    for node in ast.walk(code.node):
+    for node in walk(code.node):
         if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Constant) and _is_computed(node.value):
             for target in (part for item in node.targets for part in _parts(item)):
                 base = target.value if isinstance(target, ast.Subscript | ast.Attribute) else target

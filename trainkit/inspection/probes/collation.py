@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,12 @@ from trainkit.findings import Finding
 from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.tables import affordable, indexed
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators, quiet
 
+COLLECTED = re.compile(r"(edge|index|indices|adj|pair|bond|link)\w*\.(append|extend)|cat\(.*(edge|index|indices|adj)")
+"""How a collate puts indices together."""
 TRIED = 8
 """Samples that are collated."""
 Parts = tuple[Tensor, Any]
@@ -60,6 +63,9 @@ def _batch(subject: Subject) -> Batch | None:
         return None
     known = [single for single in singles if single is not None]
     inputs, target = whole
+    if all(x.dim() > 1 and len(x) != 1 == x.shape[1] for x, _ in known) and inputs.dim() > 1:  # time first
+        known = [(x.transpose(0, 1), y) for x, y in known]
+        inputs = inputs.transpose(0, 1)
     fitting = all(x.dim() == inputs.dim() and len(x) == 1 and x.dtype == inputs.dtype for x, _ in known)
     return Batch(samples, known, inputs, target) if fitting else None
 
@@ -200,6 +206,68 @@ def kept(subject: Subject) -> Iterator[Finding]:
                 return
 
 
+def shifted(subject: Subject) -> Iterator[Finding]:
+    """See whether numbers of a sample's rows, as of the nodes of a graph, are moved on where rows are put together."""
+    if subject.collate is None or not indexed(subject.train_set) or not affordable(subject, TRIED):
+        return
+    samples = subject.samples(TRIED)
+    try:
+        with kept_generators(), quiet():
+            singles = [list(flat(unpacked(subject.collated([sample]))[0])) for sample in samples]
+            whole = list(flat(unpacked(subject.collated(samples))[0]))
+    except Exception:  # noqa: BLE001 - a collate may need several samples
+        return
+    if len(singles) < 3 or len({len(parts) for parts in (whole, *singles)}) > 1:
+        return
+    rows = [_rows(single, whole) for single in singles]
+    for number, part in enumerate(whole):
+        parts = [single[number] for single in singles]
+        if not _name_rows(part, parts, rows):
+            continue
+        axis = 1 if all(len(item) == len(part) for item in parts) else 0
+        joined = torch.cat(parts, axis)
+        if part.shape == joined.shape and torch.equal(part, joined):
+            yield found(
+                "indices-not-shifted",
+                "collate",
+                "puts the rows (nodes) of several samples together, and leaves the indices (edges) into them as they "
+                "were: those of all samples point to the rows of the first ones",
+                at=_joining(subject) or subject.where_made(subject.collate),
+                evidence=f"input {number + 1} names rows 0..{int(part.max())} of {sum(rows)}, as samples alone do",
+                effect="all samples but the first are read by the structure, and with the values, of others",
+                fix="Add the number of rows before: edges.append(edge_index + offset); offset += len(x)",
+            )
+            return
+
+
+def _name_rows(part: Tensor, parts: list[Tensor], rows: list[int]) -> bool:
+    """Say whether a part of a batch holds, for each sample, indices of its rows, mostly of the last one too."""
+    if part.is_floating_point() or part.dtype == torch.bool or part.dim() != 2 or not all(rows) or len(set(rows)) < 2:
+        return False
+    if not all(item.numel() for item in parts):
+        return False
+    ends = [(int(item.min()), int(item.max())) for item in parts]
+    reached = sum(high == count - 1 for (_, high), count in zip(ends, rows, strict=True))
+    return all(0 <= low <= high < count for (low, high), count in zip(ends, rows, strict=True)) and 2 * reached > len(
+        rows
+    )
+
+
+def _rows(single: list[Tensor], whole: list[Tensor]) -> int:
+    """Return how many rows of numbers a sample alone has, if the batch has them behind each other; 0 if it does not."""
+    pairs = zip(single, whole, strict=True)
+    return next((len(a) for a, b in pairs if a.is_floating_point() and a.dim() == 2 and len(a) < len(b)), 0)
+
+
+def _joining(subject: Subject) -> Line | None:
+    """Return the line that collects indices in the user's collate, by the names that such have."""
+    code = code_of(subject.collate)
+    for node in walk(code.node) if code is not None else ():
+        if code is not None and isinstance(node, ast.Call) and COLLECTED.search(unparse(node).lower()):
+            return code.line(node)
+    return None
+
+
 TOLD = {"point": "what is behind the point is lost", "range": "numbers beyond its range or precision become others"}
 
 
@@ -216,6 +284,9 @@ def _number(value: Any) -> Tensor | None:
 def _lost(before: list[Tensor], after: list[Tensor]) -> tuple[str, str, str] | None:
     """Return how numbers changed, if a cast makes them so: the numbers, the kind of loss, a word for it."""
     kind = after[0].dtype
+    if _whole_again(before, after):
+        kind = torch.int64
+        after = [tensor.to(kind) for tensor in after]
     if before[0].dtype == kind or any(tensor.dtype == torch.bool for tensor in (before[0], after[0])):
         return None
     given, made = (torch.cat([tensor.flatten() for tensor in tensors]) for tensors in (before, after))
@@ -236,15 +307,23 @@ def _lost(before: list[Tensor], after: list[Tensor]) -> tuple[str, str, str] | N
     return shown, name, "rounded ones" if name == "point" else "wrapped or infinite ones"
 
 
+def _whole_again(before: list[Tensor], after: list[Tensor]) -> bool:
+    """Say whether numbers with decimals came back as whole ones of a floating type: through an integer and back."""
+    if not (before[0].is_floating_point() and after[0].is_floating_point()):
+        return False
+    given, made = (torch.cat([tensor.flatten().double() for tensor in tensors]) for tensors in (before, after))
+    return bool((given != given.trunc()).any()) and torch.equal(given.trunc(), made)
+
+
 def _cast(subject: Subject) -> Line | None:
     """Return the line of a cast in the user's collate."""
     code = code_of(subject.collate)
     words = ("long", "int", "half", "float16", "byte", "char", "short")
-    for node in ast.walk(code.node) if code is not None else ():
-        text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+    for node in walk(code.node) if code is not None else ():
+        text = unparse(node) if isinstance(node, ast.Call) else ""
         if code is not None and any(word in text for word in words) and called(node) != "":
             return code.line(node)
     return None
 
 
-RULES = (faithful, kept)
+RULES = (faithful, kept, shifted)

@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
 from trainkit.inspection.probes.origins import made_at, method_of, origin
 from trainkit.inspection.probes.tables import Sample, Table, table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, unparse, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -201,14 +201,14 @@ def _widening(subject: Subject) -> Line | None:
         if not isinstance(node, ast.Call):
             return False
         name = called(node).rpartition(".")[2]
-        return name in ("from_numpy", "double", "as_tensor") or "float64" in ast.unparse(node)
+        return name in ("from_numpy", "double", "as_tensor") or "float64" in unparse(node)
 
     made = origin(subject, "train_set")
     at = made.find(wanted) if made is not None else None
     for name in ("__getitem__", "__init__"):
         method = method_of(subject.train_set, name)
         if at is None and method is not None:
-            at = next((method.line(node) for node in ast.walk(method.node) if wanted(node)), None)
+            at = next((method.line(node) for node in walk(method.node) if wanted(node)), None)
     return at
 
 

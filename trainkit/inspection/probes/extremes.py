@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.tables import Sample, Table, affordable, table
 from trainkit.inspection.step.numbers import breaks_backward, breaks_forward
+from trainkit.inspection.step.trial import worth_a_step
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -27,7 +29,7 @@ def extreme(subject: Subject) -> Iterator[Finding]:
     if any(True for look in (breaks_forward, breaks_backward) for _ in look(subject)):
         return
     chosen = _standing_out(rows)
-    if not chosen:
+    if not chosen or not worth_a_step(subject):
         return
     data: Any = _read(subject, [*chosen, *rows.indices[:BESIDE].tolist()])
     trial = replace(subject, train_set=data, val_set=None, batch_size=len(data), shuffle=False)
@@ -79,6 +81,9 @@ def _standing_out(rows: Table) -> dict[int, str]:
     if coded and len(coded) == len(samples):
         largest = [max(int(x.max()) for x in _codes(sample)) for sample in coded]
         chosen[coded[largest.index(max(largest))].index] = "the largest code"
+    twins = next((sample for sample in real if _is_pair_of_one(sample)), None)
+    if twins is not None:
+        chosen[twins.index] = "two equal inputs"
     lengths = [sum(x.numel() for x in sample.inputs) for sample in samples]
     if lengths and min(lengths) < max(lengths):
         chosen[samples[lengths.index(min(lengths))].index] = "the shortest"
@@ -96,6 +101,12 @@ def _codes(sample: Sample) -> list[Tensor]:
 
 def _is_constant(sample: Sample) -> bool:
     return any(x.numel() > 1 and bool((x == x.flatten()[0]).all()) for x in _floats(sample))
+
+
+def _is_pair_of_one(sample: Sample) -> bool:
+    """Say whether two inputs of a sample are the same, which an ordinary batch may happen to lack."""
+    floats = _floats(sample)
+    return any(a.shape == b.shape and torch.equal(a, b) for a, b in pairwise(floats))
 
 
 def _read(subject: Subject, indices: list[int]) -> list[Any]:

@@ -15,9 +15,9 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import method_of, origin, stored, whole_of
 from trainkit.inspection.probes.tables import affordable, indexed
 from trainkit.inspection.recording import Op, Recording, flat, recorded
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, unparse, walk
 from trainkit.inspection.step.view import seen
-from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 NARROW = (torch.uint8, torch.int8, torch.int16)
@@ -37,9 +37,9 @@ def wraps(subject: Subject) -> Iterator[Finding]:
     for recording in (view.recording if view is not None else None, _reading(subject)):
         for op in recording.ops if recording is not None else ():
             what = _wrapped(op)
-            if what is not None:
+            if what is not None and not _marks(subject, *what[1:]):
                 kind = str(op.outputs[0].dtype).removeprefix("torch.")
-                yield _told(f"{_place(subject, op)}: {op.name}", what, op.line, kind)
+                yield _told(f"{_place(subject, op)}: {op.name}", what[0], op.line, kind)
                 return
     written = _written(subject)
     if written is not None:
@@ -91,8 +91,15 @@ def _read(subject: Subject) -> Recording | None:
     return recording if error is None else None
 
 
-def _wrapped(op: Op) -> str | None:
-    """Return how an operation's numbers wrapped around, if they did."""
+def _marks(subject: Subject, given: Tensor, due: Tensor) -> bool:
+    """Say whether what wraps around is a mark in the target: 0, no class, which becomes 255, and is ignored as that."""
+    target = unpacked(subject.batch)[1] if given.unique().numel() == due.unique().numel() == 1 else None
+    whole = isinstance(target, Tensor) and target.dtype in (torch.uint8, torch.int32, torch.int64)
+    return whole and isinstance(target, Tensor) and bool((target == int(given[0])).any())
+
+
+def _wrapped(op: Op) -> tuple[str, Tensor, Tensor] | None:
+    """Return how an operation's numbers wrapped around, if they did, with those that did and what they should be."""
     if op.line is None or not op.outputs or op.outputs[0].dtype not in NARROW or op.in_place:
         return None
     facts = [fact for fact in op.inputs if fact.tensor is not None]
@@ -105,6 +112,8 @@ def _wrapped(op: Op) -> str | None:
             return None
         wide = values[0] * values[1] if op.name == "mul" else values[0] + values[1] * (1 if op.name == "add" else -1)
         wide = -wide if op.name == "rsub" else wide
+        if wide.shape != given.shape or not torch.equal(wide.to(given.dtype), given):
+            return None  # it was written into since
     elif op.name in ("to", "type", "byte", "char", "short") and facts[0].shape == op.outputs[0].shape:
         wide = facts[0].tensor.double().trunc() if facts[0].tensor is not None else given
     else:
@@ -115,7 +124,8 @@ def _wrapped(op: Op) -> str | None:
     if float(wrong.double().mean()) < SOME:
         return None
     first = int(wrong.nonzero()[0])
-    return f"{op.name} gives {int(given.flatten()[first])} where {int(wide.flatten()[first])} is due"
+    what = f"{op.name} gives {int(given.flatten()[first])} where {int(wide.flatten()[first])} is due"
+    return what, given.flatten()[wrong], wide.flatten()[wrong]
 
 
 def _widened(subject: Subject) -> tuple[str, str] | None:
@@ -151,6 +161,8 @@ def _widened(subject: Subject) -> tuple[str, str] | None:
     still = ~apart & (a != 0)
     if float(apart.double().mean()) < SOME or float(still.double().mean()) < BESIDE or _is_by_type(a, b):
         return None
+    if _marks(subject, a[apart], b[apart]):
+        return None
     first = int(apart.nonzero()[0])
     kind = str(next(iter(small.values())).dtype).removeprefix("torch.")
     return kind, (
@@ -174,13 +186,13 @@ def _written(subject: Subject) -> tuple[str, str, Line, str] | None:
         if not isinstance(function, ast.FunctionDef) or made is None:
             continue
         narrow: set[str] = set()
-        for node in sorted((n for n in ast.walk(function) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
+        for node in sorted((n for n in walk(function) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
             names = {target.id for target in node.targets if isinstance(target, ast.Name)}
-            for inner in ast.walk(node.value):
+            for inner in walk(node.value):
                 if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add | ast.Sub | ast.Mult):
                     sides = (inner.left, inner.right)
                     if all(isinstance(side, ast.Name) and side.id in narrow for side in sides):
-                        shown = f"{ast.unparse(inner)}, both of which are uint8 in 0..255"
+                        shown = f"{unparse(inner)}, both of which are uint8 in 0..255"
                         return function.name, shown, Line(made.file, node.lineno), "uint8"
             narrow = narrow | names if _makes_bytes(node.value) else narrow - names
     return None
@@ -188,7 +200,7 @@ def _written(subject: Subject) -> tuple[str, str, Line, str] | None:
 
 def _makes_bytes(node: ast.AST) -> bool:
     """Say whether an expression is a cast of what reaches 255 to bytes."""
-    text = ast.unparse(node)
+    text = unparse(node)
     cast = text.endswith(("astype(np.uint8)", "astype('uint8')", ".to(torch.uint8)", ".byte()"))
     return (cast or text.endswith(("dtype=np.uint8)", "dtype=torch.uint8)"))) and "25" in text
 
@@ -198,10 +210,10 @@ def _arithmetic(subject: Subject) -> Line | None:
     method = method_of(subject.train_set, "__getitem__")
     if method is None:
         return None
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult):
             sides = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.target, node.value]
-            if any(isinstance(inner, ast.Name | ast.Attribute) for side in sides for inner in ast.walk(side)):
+            if any(isinstance(inner, ast.Name | ast.Attribute) for side in sides for inner in walk(side)):
                 return method.line(node)
     return method.line(method.node)
 
@@ -291,7 +303,7 @@ def _cast(subject: Subject) -> tuple[str, Line, str] | None:
     for _ in range(3):
         for function in functions:
             names = {name for owner, name in large if owner == function.name}
-            for node in ast.walk(function):
+            for node in walk(function):
                 if isinstance(node, ast.Assign) and not _shrinks(node.value):
                     large_one = _is_large(node.value) or _reads(node.value, names)
                     names |= {each.id for each in node.targets if isinstance(each, ast.Name)} if large_one else set()
@@ -304,18 +316,18 @@ def _cast(subject: Subject) -> tuple[str, Line, str] | None:
             large |= {(function.name, name) for name in names}
     for function in functions:
         names = {name for owner, name in large if owner == function.name}
-        for node in ast.walk(function):
+        for node in walk(function):
             if isinstance(node, ast.Assign) and _is_cast(node.value) and _reads(node.value, names):
                 kept = {target.id for target in node.targets if isinstance(target, ast.Name)}
                 if made is not None and _reckons(function, kept):
-                    shown = ast.unparse(node.value)
+                    shown = unparse(node.value)
                     return function.name, Line(made.file, node.lineno), f"{shown} of numbers beyond 2**24"
     return None
 
 
 def _is_large(node: ast.AST) -> bool:
     """Say whether an expression adds a number beyond what float32 holds exactly."""
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add):
             for side in (inner.left, inner.right):
                 if isinstance(side, ast.Constant) and isinstance(side.value, int | float) and side.value >= EXACT:
@@ -324,12 +336,12 @@ def _is_large(node: ast.AST) -> bool:
 
 
 def _reads(node: ast.AST, names: set[str]) -> bool:
-    return any(isinstance(inner, ast.Name) and inner.id in names for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Name) and inner.id in names for inner in walk(node))
 
 
 def _shrinks(node: ast.AST) -> bool:
     """Say whether an expression makes large numbers small."""
-    sums = (inner for inner in ast.walk(node) if isinstance(inner, ast.BinOp))
+    sums = (inner for inner in walk(node) if isinstance(inner, ast.BinOp))
     return any(isinstance(inner.op, ast.Mod | ast.Sub | ast.Div) for inner in sums)
 
 
@@ -337,13 +349,13 @@ def _is_cast(node: ast.AST) -> bool:
     """Say whether an expression is a cast to float32 alone."""
     if not isinstance(node, ast.Call) or _shrinks(node):
         return False
-    text = ast.unparse(node)
+    text = unparse(node)
     return text.endswith(".float()") or "torch.float32" in text or "np.float32" in text or "torch.float)" in text
 
 
 def _reckons(function: ast.FunctionDef, names: set[str]) -> bool:
     """Say whether small differences of some numbers matter: their remainder, difference or whole part is taken."""
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Sub | ast.FloorDiv):
             if _reads(node.left, names):
                 return True

@@ -13,7 +13,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, origin
 from trainkit.inspection.probes.tables import SECONDS, Table, is_drawn, reads_targets, sample_of, table
 from trainkit.inspection.recording import Op
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.subject import Subject, Trace, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -297,7 +297,7 @@ def _written(subject: Subject, name: str) -> Line | None:
     """Return the line of the user's that names an argument as a key or keyword set to False."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == name and _is_false(value):

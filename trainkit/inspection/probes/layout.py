@@ -11,7 +11,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import method_of, origin
 from trainkit.inspection.probes.tables import table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, walk
 from trainkit.inspection.subject import Subject, found
 
 RESHAPES = ("view", "reshape", "resize", "resize_", "view_as", "reshape_as")
@@ -95,7 +95,7 @@ def _reshaping(subject: Subject) -> tuple[Line, str] | None:
 
 
 def _first(file: str, part: ast.AST) -> Line | None:
-    for node in ast.walk(part):
+    for node in walk(part):
         if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in RESHAPES:
             return Line(file, node.end_lineno or node.lineno)
     return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Op, flat
-from trainkit.inspection.source import Line, code_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.step.slopes import sloped
 from trainkit.inspection.step.view import SINKS, View, seen
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -233,11 +234,11 @@ def accuracy_on_padding(subject: Subject) -> Iterator[Finding]:
     code = code_of(subject.evaluate) if pad is not None else None
     if code is None or pad is None or pad.value < 0:
         return
-    body = ast.unparse(code.node).lower()
+    body = unparse(code.node).lower()
     if any(word in body for word in ("ignore", "length", "mask", "pad_id", "!= pad", "valid", "!=", ".ne(", "> 0")):
         return
-    for node in ast.walk(code.node):
-        if not _is_comparison(node):
+    for node in walk(code.node):
+        if not _is_comparison(node) or _is_selected(code, node):
             continue
         yield found(
             "accuracy-counts-padding",
@@ -258,8 +259,46 @@ def _is_comparison(node: ast.AST) -> bool:
         return len(node.args) == 1 and not isinstance(node.args[0], ast.Constant)
     if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq):
         return False
-    text = ast.unparse(node)
+    text = unparse(node)
     return not isinstance(node.comparators[0], ast.Constant) and not ("shape" in text or "size" in text)
+
+
+def _is_selected(code: Code, node: ast.AST) -> bool:
+    """Say whether only some of the positions of a comparison count: it is indexed or multiplied, or its sides are."""
+    nodes = walk(code.node)
+    loops = {item.id for loop in nodes if isinstance(loop, ast.For) for item in walk(loop.target) if _is_name(item)}
+    sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+    if sides and all(isinstance(side, ast.Subscript) and _picks(side.slice, loops) for side in sides):
+        return True
+    named = [item for item in nodes if isinstance(item, ast.Assign) and node in walk(item.value)]
+    names = {item.id for each in named if not _is_reduced(each.value, node) for item in each.targets if _is_name(item)}
+    for item in nodes:
+        over: list[ast.expr] = []
+        if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Mult | ast.BitAnd):
+            over = [item.left, item.right]
+        elif isinstance(item, ast.Subscript) and _picks(item.slice, loops):
+            over = [item.value]
+        for side in over:
+            hits = [inner for inner in walk(side) if inner is node or (_is_name(inner) and inner.id in names)]
+            if any(not _is_reduced(side, hit) for hit in hits):
+                return True
+    return False
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
+
+
+def _picks(index: ast.expr, loops: set[str]) -> bool:
+    """Say whether an index may be a mask or a list of positions: no number, slice or variable of a loop."""
+    plain = isinstance(index, ast.Constant | ast.Slice | ast.Tuple | ast.UnaryOp)
+    return not plain and not (isinstance(index, ast.Name) and index.id in loops)
+
+
+def _is_reduced(whole: ast.AST, node: ast.AST) -> bool:
+    """Say whether an expression sums what a node in it gives."""
+    calls = (item for item in walk(whole) if isinstance(item, ast.Call) and item is not node and node in walk(item))
+    return any(called(item).rpartition(".")[2] in ("sum", "mean", "item", "count_nonzero") for item in calls)
 
 
 def end_ignored(subject: Subject) -> Iterator[Finding]:
@@ -303,7 +342,7 @@ def _end_line(subject: Subject) -> Line | None:
     for file in subject.files:
         whole = tree(file)
         for node in whole.body if whole is not None else ():
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).lower().startswith(("eos", "end")):
+            if isinstance(node, ast.Assign) and unparse(node.targets[0]).lower().startswith(("eos", "end")):
                 return Line(file, node.lineno)
     return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, origin
 from trainkit.inspection.probes.tables import Table, table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 TAPS = 12
@@ -142,7 +142,7 @@ def _written(subject: Subject) -> tuple[str, Line | None]:
     made = origin(subject, "train_set")
     line = made.find(_smooths) if made is not None else None
     if made is not None and line is not None:
-        scopes = [scope for part in made.parts for scope in ast.walk(part) if isinstance(scope, ast.FunctionDef)]
+        scopes = [scope for part in made.parts for scope in walk(part) if isinstance(scope, ast.FunctionDef)]
         for scope in scopes:
             if scope.lineno <= line.line <= (scope.end_lineno or 0):
                 return f"train_set: {scope.name}", line
@@ -152,7 +152,7 @@ def _written(subject: Subject) -> tuple[str, Line | None]:
 def _smooths(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name, text = called(node).rpartition(".")[2], ast.unparse(node)
+    name, text = called(node).rpartition(".")[2], unparse(node)
     name = name or getattr(node.func, "attr", "")
     return name in SMOOTHING or (name in POOLING and any(word in text for word in ("same", "center=True", "padding")))
 
@@ -171,7 +171,7 @@ def scaled_together(subject: Subject) -> Iterator[Finding]:
     if how is None:
         return
     method = method_of(subject.train_set, "__getitem__")
-    nodes = [node for node in ast.walk(method.node) if is_scaling(node)] if method is not None else []
+    nodes = [node for node in walk(method.node) if is_scaling(node)] if method is not None else []
     yield found(
         "window-scaled-with-target",
         "train_set.__getitem__: window" if nodes else "train_set: window",
@@ -238,7 +238,7 @@ def _line_of(rows: Table) -> Tensor | None:
 
 
 def _standardises(node: ast.AST) -> bool:
-    text = ast.unparse(node) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else ""
+    text = unparse(node) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else ""
     return ("mean" in text or "mu" in text) and ("std" in text or "sigma" in text or "sd" in text)
 
 

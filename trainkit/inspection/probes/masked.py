@@ -12,7 +12,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.passes import probed
 from trainkit.inspection.probes.origins import made_at, method_of
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, code_of, tree
+from trainkit.inspection.source import Line, code_of, tree, unparse, walk
 from trainkit.inspection.step.slopes import sloped
 from trainkit.inspection.subject import Subject, found, unpacked
 
@@ -20,6 +20,8 @@ ONE = 0.6
 """Share of the changed positions that hold one id, from which it is that of the mask."""
 FEW = 0.5
 """Share of changed positions from which hidden tokens are not the exception."""
+SLIGHT = 0.3
+"""Weight of visible tokens, beside that of masked ones, up to which a loss is not about them."""
 
 
 def _labelled(subject: Subject) -> tuple[Tensor, Tensor] | None:
@@ -70,7 +72,7 @@ def _everywhere(subject: Subject, tokens: Tensor, target: Tensor) -> Iterator[Fi
     mask = tokens[changed].mode().values
     if float((tokens[changed] == mask).double().mean()) < ONE or bool((target == mask).any()):
         return
-    if _is_behind(changed) or not _is_counted(subject, mask):
+    if _is_behind(changed) or _is_decoded(subject, tokens, target) or not _is_counted(subject, mask):
         return
     yield _finding(
         subject,
@@ -95,8 +97,20 @@ def _is_behind(where: Tensor) -> bool:
     return torch.equal(behind | before, where)
 
 
+def _is_decoded(subject: Subject, tokens: Tensor, target: Tensor) -> bool:
+    """Say whether the model reads the labels too, as a decoder that continues them: none is for the masked ones."""
+    text = target.tolist()
+    for given in flat(unpacked(probed(subject))[0]):
+        if given is tokens or given.dim() != 2 or len(given) != len(target) or given.is_floating_point():
+            continue
+        rows = zip(given.tolist(), text, strict=True)
+        if all(one == two or one[1:] == two[: len(one) - 1] or one == two[: len(one)] for one, two in rows):
+            return True
+    return False
+
+
 def _is_counted(subject: Subject, mask: Tensor) -> bool:
-    """Say whether the loss has a gradient at visible tokens."""
+    """Say whether the loss counts visible tokens about as much as masked ones."""
     taken = sloped(subject)
     if taken is None:
         return False
@@ -109,7 +123,8 @@ def _is_counted(subject: Subject, mask: Tensor) -> bool:
         size = slope.abs()
         by_position = size.sum(-1) if size.shape[:2] == tokens.shape else size.sum(1)
         if by_position.shape == tokens.shape:
-            return bool((by_position[tokens != mask] > 0).any())
+            shown, hidden = by_position[tokens != mask], by_position[tokens == mask]
+            return bool(shown.mean() > SLIGHT * hidden.mean())
     return False
 
 
@@ -134,12 +149,12 @@ def _maker(subject: Subject) -> tuple[str, Line | None]:
         place, code = "collate: labels", given.methods().get("__call__", given)
     if code is None:
         return place, made_at(subject, "train_set")
-    returns = [node for node in ast.walk(code.node) if isinstance(node, ast.Return)]
+    returns = [node for node in walk(code.node) if isinstance(node, ast.Return)]
     last = returns[-1].value if returns else None
     part = last.elts[-1] if isinstance(last, ast.Tuple) and last.elts else last
-    names = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)} if part is not None else set()
+    names = {node.id for node in walk(part) if isinstance(node, ast.Name)} if part is not None else set()
     if isinstance(part, ast.Name):
-        for node in reversed(list(ast.walk(code.node))):
+        for node in reversed(list(walk(code.node))):
             targets = node.targets if isinstance(node, ast.Assign) else []
             if any(isinstance(item, ast.Name) and item.id in names for item in targets):
                 return place, code.line(node)
@@ -186,7 +201,7 @@ def _mask_line(subject: Subject, mask: int) -> tuple[str, Line | None]:
         whole = tree(file)
         for node in whole.body if whole is not None else ():
             plain = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value == mask
-            if plain and isinstance(node, ast.Assign) and "mask" in (name := ast.unparse(node.targets[0])).lower():
+            if plain and isinstance(node, ast.Assign) and "mask" in (name := unparse(node.targets[0])).lower():
                 return f"{_maker(subject)[0].partition(':')[0]}: {name}", Line(file, node.lineno)
     place, line = _maker(subject)
     return place.replace("labels", "mask"), line

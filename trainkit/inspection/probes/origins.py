@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Subset
 
-from trainkit.inspection.source import Code, Line, called, code_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, tree, walk
 from trainkit.inspection.subject import Subject
 
 DEPTH = 6
@@ -40,7 +40,7 @@ class Origin:
     def find(self, wanted: Callable[[ast.AST], bool]) -> Line | None:
         """Return the line of the first node that is wanted, nearest first."""
         for part in self.parts:
-            for node in ast.walk(part):
+            for node in walk(part):
                 if hasattr(node, "lineno") and wanted(node):
                     return Line(self.file, node.lineno)
         return None
@@ -51,7 +51,7 @@ def origin(subject: Subject, name: str) -> Origin | None:
     found: list[tuple[bool, Origin]] = []
     for file in subject.files:
         whole = tree(file)
-        scopes = [node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef)] if whole is not None else []
+        scopes = [node for node in walk(whole) if isinstance(node, ast.FunctionDef)] if whole is not None else []
         for scope in [*scopes, whole]:
             entry = _entry(scope, name) if scope is not None else None
             if entry is not None and whole is not None and scope is not None:
@@ -62,7 +62,7 @@ def origin(subject: Subject, name: str) -> Origin | None:
 
 
 def _entry(scope: ast.AST, name: str) -> ast.AST | None:
-    for node in ast.walk(scope):
+    for node in walk(scope):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == name:
@@ -76,7 +76,7 @@ def _entry(scope: ast.AST, name: str) -> ast.AST | None:
 
 def _followed(whole: ast.Module, scope: ast.AST, entry: ast.AST) -> list[ast.AST]:
     """Return an expression, then the assignments and functions that it hangs on."""
-    functions = {node.name: node for node in ast.walk(whole) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    functions = {node.name: node for node in walk(whole) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     parts: list[ast.AST] = [entry]
     names: set[str] = set()
     for _ in range(DEPTH):
@@ -95,11 +95,11 @@ def _followed(whole: ast.Module, scope: ast.AST, entry: ast.AST) -> list[ast.AST
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return {inner.id for inner in walk(node) if isinstance(inner, ast.Name)}
 
 
 def _assignments(scope: ast.AST) -> Iterator[ast.Assign | ast.AugAssign | ast.AnnAssign]:
-    return (node for node in ast.walk(scope) if isinstance(node, ASSIGNED))
+    return (node for node in walk(scope) if isinstance(node, ASSIGNED))
 
 
 def _targets(node: ast.stmt) -> set[str]:
@@ -153,7 +153,7 @@ def one_sided(subject: Subject, wanted: Callable[[ast.AST], bool]) -> Line | Non
     for one, other in ((val, train), (train, val)):
         for part in [*one.parts[1:], one.entry]:
             if part not in other.parts:
-                for node in ast.walk(part):
+                for node in walk(part):
                     if hasattr(node, "lineno") and wanted(node):
                         return Line(one.file, node.lineno)
     return None

@@ -22,7 +22,7 @@ from trainkit.inspection.passes import (
     taken,
 )
 from trainkit.inspection.recording import Op, Recording, flat, recorded
-from trainkit.inspection.source import Line, called, code_of, own_classes, tree
+from trainkit.inspection.source import Line, called, code_of, own_classes, tree, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import kept_generators
 
@@ -31,6 +31,9 @@ NOISE = (
     *("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "normal", "uniform"),
     *("bernoulli", "multinomial", "poisson", "exponential", "gumbel_softmax", "rrelu", "geometric", "log_normal"),
 )
+
+MOVING = ("roll", "flip", "getitem", "index_select")
+"""Operations that give samples the rows of others."""
 
 
 def deterministic(subject: Subject) -> Iterator[Finding]:
@@ -92,9 +95,18 @@ def independent(subject: Subject) -> Iterator[Finding]:
                     return  # it is random, and that is told
                 evidence = f"a sample's output changes by {apart:.0%} of the largest {change}"
                 mixing = _first_that_mixes(whole, part, kept)
+                if mixing is not None and mixing.name in MOVING and _is_served(outputs, alone, kept):
+                    return
                 if mixing is None or mixing.name not in NOISE:  # else a draw of its own seed, as of a fixed mask
                     yield _mixing(subject, mixing, evidence)
                 return
+
+
+def _is_served(outputs: Any, alone: Any, kept: Tensor) -> bool:
+    """Say whether some output of a sample is its own: others beside it hold it against strangers, as negatives."""
+    pairs = zip(flat(outputs), flat(alone), strict=False)
+    rows = [(a, b) for a, b in pairs if a.dim() > 0 and len(a) == PROBED and len(b) == len(kept)]
+    return any((distance(a[kept], b) or 0.0) <= NEAR for a, b in rows if a.shape[1:] == b.shape[1:])
 
 
 def _reordered(output: Tensor, kept: Tensor) -> Tensor:
@@ -261,7 +273,7 @@ def _assigned(module: nn.Module, name: str) -> Line | None:
     """Return the line of ``forward`` that sets an attribute."""
     code = code_of(type(module))
     forward = code.methods().get("forward") if code is not None else None
-    for node in ast.walk(forward.node) if forward is not None else ():
+    for node in walk(forward.node) if forward is not None else ():
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name and forward:
             return forward.line(node)
     return None
@@ -272,7 +284,7 @@ def _draws(subject: Subject) -> Iterator[tuple[str, Line]]:
     for _, module, code in own_classes(subject.model):
         methods = code.methods()
         for name, method in sorted(methods.items(), key=lambda item: item[0] != "forward"):
-            for node in ast.walk(method.node) if name != "__init__" else ():
+            for node in walk(method.node) if name != "__init__" else ():
                 dotted = called(node) if isinstance(node, ast.Call) else ""
                 if dotted.startswith(("np.random.", "numpy.random.", "random.")) or ".rng." in f".{dotted}":
                     yield f"{type(module).__name__}.{name}: {dotted}", method.line(node)
@@ -318,7 +330,7 @@ def written(op: Op) -> str:
     """Return the name of an operation as its line writes it: ``F.dropout``."""
     line = op.line
     whole = tree(line.file) if line is not None else None
-    for node in ast.walk(whole) if whole is not None else ():
+    for node in walk(whole) if whole is not None else ():
         if line is None or not isinstance(node, ast.Call):
             continue
         if node.lineno <= line.line <= (node.end_lineno or node.lineno):

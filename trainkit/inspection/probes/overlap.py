@@ -16,7 +16,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, origin, stored, whole_of
 from trainkit.inspection.probes.tables import indexed, table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -32,6 +32,8 @@ CHANCE = 5
 """Multiple of the share of training samples that equal an earlier one, up to which an overlap of codes is by chance.
 
 Of n samples drawn from N that many are n / 2N, and n / N of another set are among them."""
+STEPS = 16
+"""Values by which a window may lie behind the one before."""
 CONTINUOUS = 0.3
 """Distinct values of a feature by distinct sample, from which samples equal in it are copies and not alike."""
 ALIKE = 0.8
@@ -203,7 +205,7 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
         if not other.is_floating_point() or not bool(one.isfinite().all() and other.isfinite().all()):
             return None
         distances = neighbours(one, other)
-        for limit in (CLOSE, NEAR):
+        for limit in (CLOSE,) if _are_windows(one) else (CLOSE, NEAR):
             share, natural = distances.near(limit)
             least = (WORTH, FEWEST, 3) if limit == CLOSE else (0.05, MANY, 5)
             if _counts(share, natural, len(other), seen, *least):
@@ -213,6 +215,12 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
         if _counts(share, natural, len(val.samples), seen):
             return min(share / seen, 1.0), "the same values in another order, as in a mirrored picture"
     return None
+
+
+def _are_windows(rows: Tensor) -> bool:
+    """Say whether a row is the one before, moved on: where two series come near once, so do many of their windows."""
+    shifts = range(1, min(rows.shape[1] // 2, STEPS) + 1)
+    return any(bool((rows[1:, :-by] == rows[:-1, by:]).all(1).double().mean() > 0.5) for by in shifts)
 
 
 def _counts(
@@ -299,14 +307,14 @@ def splitting(subject: Subject) -> Line | None:
     if not isinstance(made.entry, ast.Name):
         return made.line
     given = next((part for part in made.parts if isinstance(part, ast.Assign) and _sets(part, made.entry.id)), None)
-    if given is not None and any(_cuts(node) for node in ast.walk(given)):
+    if given is not None and any(_cuts(node) for node in walk(given)):
         return Line(made.file, given.lineno)
     at = made.find(lambda node: isinstance(node, ast.Slice))
     return at or (Line(made.file, given.lineno) if given is not None else made.line)
 
 
 def _sets(part: ast.Assign, name: str) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == name for target in part.targets for node in ast.walk(target))
+    return any(isinstance(node, ast.Name) and node.id == name for target in part.targets for node in walk(target))
 
 
 def _cuts(node: ast.AST) -> bool:

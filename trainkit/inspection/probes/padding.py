@@ -15,9 +15,11 @@ from trainkit.findings import Finding
 from trainkit.inspection.passes import PROBED, distance, evaluated
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Line, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 
+READ = 128
+"""Series that are looked at."""
 MOVED = 0.05
 """Change of an output, relative to the largest one, from which padding is not a matter of taste."""
 
@@ -26,7 +28,7 @@ def padded(subject: Subject) -> Iterator[Finding]:
     """Evaluate a short sample alone, and with more padding: beside a longer one, or as the data set pads it."""
     if not subject.runs:
         return
-    moved = _by_collate(subject) if subject.collate is not None else _by_data(subject)
+    moved = _by_collate(subject) if subject.collate is not None else _by_data(subject) or _by_series(subject)
     if moved is None or moved.apart <= MOVED:
         return
     if moved.is_lost:
@@ -140,6 +142,36 @@ def _by_data(subject: Subject) -> Moved | None:
     return None if apart is None else Moved(apart, size, width, share)
 
 
+def _by_series(subject: Subject) -> Moved | None:
+    """Take away zeros that the data set has put behind its series of numbers, as far as some have them in common."""
+    samples = subject.samples(READ)
+    series = [part[0] if isinstance(part := sample[0], tuple | list) and part else part for sample in samples]
+    if len(series) < READ // 2 or not all(isinstance(x, Tensor) and x.dim() == 2 for x in series):
+        return None
+    if len({x.shape for x in series}) > 1 or not all(x.is_floating_point() for x in series):
+        return None
+    steps = torch.stack(series).abs().sum(2)
+    lengths = _lengths((steps > 0).long())
+    if lengths is None or bool((steps[:, -1] > 0).all()):
+        return None
+    order = lengths.argsort()[:PROBED]
+    size, width = int(lengths[order].max()), steps.shape[1]
+    inputs, target = unpacked(subject.collated([samples[int(index)] for index in order]))
+    whole = next(flat(inputs), None)
+    if size >= width or size < 2 or whole is None or whole.shape[1:] != series[0].shape:
+        return None
+    rest = list(inputs)[1:] if isinstance(inputs, tuple | list) else None
+    outputs = []
+    for given in (whole[:, :size], whole):
+        _, output, error = evaluated(subject, (given if rest is None else (given, *rest), target))
+        outputs.append(None if error is not None else next(flat(output), None))
+    a, b = outputs
+    if a is None or b is None or a.shape != b.shape:
+        return None
+    apart = distance(a, b)
+    return None if apart is None else Moved(apart, size, width, 1 - float(lengths.double().mean()) / width)
+
+
 def _lengths(tokens: Tensor) -> Tensor | None:
     """Return how many tokens stand before a run of one token that ends many rows and stands nowhere else."""
     last, counts = tokens[:, -1].unique(return_counts=True)
@@ -178,8 +210,8 @@ def _reader(subject: Subject) -> Line | None:
         for call in code.calls(name):
             return code.line(call)
     forward = code.methods().get("forward")
-    for node in ast.walk(forward.node) if forward is not None else ():
-        if isinstance(node, ast.Subscript) and re.search(r"[,\[]\s*-1\s*[\]),]", f"[{ast.unparse(node.slice)}]"):
+    for node in walk(forward.node) if forward is not None else ():
+        if isinstance(node, ast.Subscript) and re.search(r"[,\[]\s*-1\s*[\]),]", f"[{unparse(node.slice)}]"):
             return code.line(node)  # the last position
     sequence = (nn.RNNBase, nn.TransformerEncoder, nn.MultiheadAttention, nn.TransformerEncoderLayer)
     for layer in subject.trace.recording.calls:

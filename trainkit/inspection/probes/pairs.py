@@ -5,20 +5,25 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of
 from trainkit.inspection.probes.overlap import continuous
 from trainkit.inspection.probes.tables import Sample, affordable, digest, sample_of, table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 AGAIN = 64
 """Samples that are read a second time."""
+SEVERAL = 32
+"""Targets of one sample that a data set may keep."""
 TIMES, PICTURES = 8, 3
 """Readings of one picture with a picture as its target, and how many of them are tried."""
 SURE, CLEARER = 0.6, 0.2
@@ -41,12 +46,15 @@ def one_target(subject: Subject) -> Iterator[Finding]:
     if not rows.whole.is_floating_point() or not continuous(rows.whole):
         return
     seen: dict[bytes, list[Tensor]] = defaultdict(list)
+    places: dict[bytes, int] = {}
     for sample in (*rows.samples, *_again(subject, [s.index for s in rows.samples], AGAIN)):
         code = digest(sample.inputs)
         if code and sample.target is not None:
             seen[code].append(sample.target)
+            places[code] = sample.index
     twice = [targets for targets in seen.values() if len(targets) > 1]
-    torn = [targets for targets in twice if any(not _same(targets[0], other) for other in targets[1:])]
+    apart = {code: t for code, t in seen.items() if any(not _same(t[0], other) for other in t[1:])}
+    torn = [targets for code, targets in apart.items() if not _are_stored(subject.train_set, places[code], targets)]
     if len(torn) < 5 or len(torn) < 0.2 * len(twice):
         return
     first = next(other for other in torn[0] if not _same(torn[0][0], other))
@@ -60,6 +68,25 @@ def one_target(subject: Subject) -> Iterator[Finding]:
         effect="targets are noise to their inputs, as far as they are drawn",
         fix="Index inputs and targets alike, and draw no random numbers for one of them alone",
     )
+
+
+def _are_stored(data: Any, index: int, targets: list[Tensor]) -> bool:
+    """Say whether a data set keeps several targets for a sample, as of several people, of which it gives one."""
+    while isinstance(data, Subset):
+        data, index = data.dataset, int(data.indices[index])
+    for value in vars(data).values() if hasattr(data, "__dict__") else ():
+        if not isinstance(value, Tensor | np.ndarray | list | tuple) or len(value) <= index:
+            continue
+        kept = value[index]
+        if not isinstance(kept, Tensor | np.ndarray | list | tuple):
+            continue
+        try:
+            rows = [torch.as_tensor(row).flatten() for row in kept] if len(kept) <= SEVERAL else []
+        except (TypeError, ValueError, RuntimeError):  # one number, or words
+            continue
+        if len(rows) > 1 and all(any(_same(target.flatten(), row) for row in rows) for target in targets):
+            return True
+    return False
 
 
 def _again(subject: Subject, indices: list[int], count: int) -> list[Sample]:
@@ -83,11 +110,11 @@ def _drawing(subject: Subject) -> Line | None:
     method = method_of(subject.train_set, "__getitem__")
     if method is None:
         return made_at(subject, "train_set")
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         name = called(node).lower() if isinstance(node, ast.Call) else ""
         if any(word in name for word in ("rand", "shuffle", "choice", "integers", "sample", "normal")):
             return method.line(node)
-    return next((method.line(node) for node in ast.walk(method.node) if isinstance(node, ast.Return)), None)
+    return next((method.line(node) for node in walk(method.node) if isinstance(node, ast.Return)), None)
 
 
 def moved_together(subject: Subject) -> Iterator[Finding]:
@@ -170,7 +197,7 @@ def _moving(subject: Subject, name: str) -> Line | None:
     method = method_of(getattr(subject, name), "__getitem__")
     if method is None:
         return made_at(subject, name)
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         if isinstance(node, ast.Call) and any(word in called(node).lower() for word in MOVING):
             return method.line(node)
     return method.line(method.node)

@@ -13,7 +13,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, origin
 from trainkit.inspection.probes.tables import table
 from trainkit.inspection.recording import Fact, Op, Recording
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, unparse, walk
 from trainkit.inspection.step.view import seen
 from trainkit.inspection.subject import Subject, found
 
@@ -201,12 +201,12 @@ def applied_twice(subject: Subject) -> Iterator[Finding]:
     sources = [(method.file, method.node)] if method is not None else []
     sources += [(made.file, part) for part in made.parts] if made is not None else []
     if method is not None and (whole := tree(method.file)) is not None:
-        read = {node.id for node in ast.walk(method.node) if isinstance(node, ast.Name)}
+        read = {node.id for node in walk(method.node) if isinstance(node, ast.Name)}
         sources += [
             (method.file, node) for node in whole.body if isinstance(node, ast.Assign) and _sets_one(node, read)
         ]
     for file, part in sources:
-        for node in ast.walk(part):
+        for node in walk(part):
             name = _repeated(node) if isinstance(node, ast.Call) else ""
             if not name:
                 continue
@@ -232,10 +232,10 @@ def _sets_one(node: ast.Assign, names: set[str]) -> bool:
 def _repeated(call: ast.Call) -> str:
     """Return the name of a function that normalises and stands twice: ``f(f(x))``, or twice in a list of steps."""
     steps = [item for argument in call.args for item in getattr(argument, "elts", [argument])]
-    names = [ast.unparse(item) for item in steps if isinstance(item, ast.Name | ast.Attribute | ast.Call)]
+    names = [unparse(item) for item in steps if isinstance(item, ast.Name | ast.Attribute | ast.Call)]
     twice_there = [name for name in names if names.count(name) > 1 and _is_scaler(name)]
-    inner = [ast.unparse(item.func) for item in call.args if isinstance(item, ast.Call)]
-    nested = [name for name in inner if name == ast.unparse(call.func) and _is_scaler(name)]
+    inner = [unparse(item.func) for item in call.args if isinstance(item, ast.Call)]
+    nested = [name for name in inner if name == unparse(call.func) and _is_scaler(name)]
     return (twice_there + nested)[0] if twice_there or nested else ""
 
 
@@ -308,7 +308,7 @@ def _scaling(subject: Subject) -> Line | None:
     sources += [(made.file, part) for part in made.parts] if made is not None else []
     for wanted in (_is_factor, _is_wide_draw, _is_cast, is_scaling):
         for file, part in sources:
-            for node in ast.walk(part):
+            for node in walk(part):
                 if hasattr(node, "lineno") and wanted(node):
                     return Line(file, node.lineno)
     if method is not None:
@@ -322,7 +322,7 @@ def _dividing(subject: Subject) -> Line | None:
     sources = [(method.file, method.node)] if method is not None else []
     sources += [(made.file, part) for part in made.parts] if made is not None else []
     for file, part in sources:
-        for node in ast.walk(part):
+        for node in walk(part):
             if _is_factor(node) and isinstance(getattr(node, "op", None), ast.Div):
                 return Line(file, getattr(node, "lineno", 1))
     return None
@@ -348,9 +348,7 @@ def _is_cast(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     name = called(node).rpartition(".")[2]
-    return name in ("float", "from_numpy", "pil_to_tensor") or (
-        name in ("to", "astype") and "float" in ast.unparse(node)
-    )
+    return name in ("float", "from_numpy", "pil_to_tensor") or (name in ("to", "astype") and "float" in unparse(node))
 
 
 RULES = (few, scale, twice, applied_twice, constant, constant_column, features)

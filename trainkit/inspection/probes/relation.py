@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, origin
 from trainkit.inspection.probes.tables import Table, reads_targets, table
-from trainkit.inspection.source import Line, called
-from trainkit.inspection.subject import Subject, found
+from trainkit.inspection.recording import flat
+from trainkit.inspection.source import Line, called, walk
+from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators
 
 BOUND = 0.08
@@ -46,7 +47,8 @@ def related(subject: Subject) -> Iterator[Finding]:
     evidence = f"{len(x)} samples: neighbours, lines, random features and a small network guess no better than the mean"
     fix = "Look at how inputs and targets are paired: one order, one index, one permutation for both"
     val = table(subject, "val_set")
-    if val is not None and len(val.indices) >= 100 and val.shape == rows.shape:
+    alone = len(list(flat(unpacked(subject.batch)[1]))) == 1  # weights beside labels may tell which are bad
+    if val is not None and len(val.indices) >= 100 and val.shape == rows.shape and alone:
         other_x, other_y = described(val), coded(val)
         if other_x is not None and other_y is not None and dependence(other_x, other_y) > 2 * BOUND:
             yield found(
@@ -87,15 +89,15 @@ def _pairing(subject: Subject) -> Line | None:
     if at is not None:
         return at
     for file, part in _sources(subject):
-        for node in ast.walk(part):
+        for node in walk(part):
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in SHUFFLES:
                 return Line(file, node.lineno)
     method = method_of(subject.train_set, "__getitem__")
-    for node in ast.walk(method.node) if method is not None else ():
+    for node in walk(method.node) if method is not None else ():
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.BinOp) and method is not None:
             return method.line(node)
     if method is not None:
-        return next((method.line(node) for node in ast.walk(method.node) if isinstance(node, ast.Return)), None)
+        return next((method.line(node) for node in walk(method.node) if isinstance(node, ast.Return)), None)
     return made_at(subject, "train_set")
 
 
@@ -118,10 +120,10 @@ def _ordered_apart(subject: Subject) -> Line | None:
     for file, part in _sources(subject):
         if not isinstance(part, ast.FunctionDef):
             continue
-        returned = [node.value for node in ast.walk(part) if isinstance(node, ast.Return)]
+        returned = [node.value for node in walk(part) if isinstance(node, ast.Return)]
         parts = next((pair for value in returned if (pair := _paired(value))), [])
         if part.name == "__init__":
-            parts = [node.value for node in ast.walk(part) if isinstance(node, ast.Assign) and _is_own(node.targets[0])]
+            parts = [node.value for node in walk(part) if isinstance(node, ast.Assign) and _is_own(node.targets[0])]
         at = _apart(sorted(_statements(part), key=lambda node: node.lineno), parts)
         if at is not None:
             return Line(file, at)
@@ -139,7 +141,7 @@ def _paired(value: ast.expr | None) -> list[ast.expr]:
 
 
 def _statements(part: ast.AST) -> list[ast.stmt]:
-    return [node for node in ast.walk(part) if isinstance(node, ast.Assign | ast.Expr | ast.Return)]
+    return [node for node in walk(part) if isinstance(node, ast.Assign | ast.Expr | ast.Return)]
 
 
 def _is_own(node: ast.AST) -> bool:
@@ -153,7 +155,7 @@ def _apart(statements: list[ast.stmt], parts: list[ast.expr]) -> int | None:
     inline: list[int] = []
 
     def reached(node: ast.AST) -> int | None:
-        for inner in ast.walk(node):
+        for inner in walk(node):
             if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Name) and inner.slice.id in drawn:
                 return inner.lineno
             if isinstance(inner, ast.Subscript) and _permutes(inner.slice):
@@ -165,7 +167,7 @@ def _apart(statements: list[ast.stmt], parts: list[ast.expr]) -> int | None:
 
     for statement in statements:
         if isinstance(statement, ast.Assign):
-            names = {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+            names = {node.id for target in statement.targets for node in walk(target) if isinstance(node, ast.Name)}
             line = reached(statement.value)
             if _permutes(statement.value):
                 drawn |= names

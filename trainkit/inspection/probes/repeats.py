@@ -13,7 +13,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, stored, whole_of
 from trainkit.inspection.probes.overlap import continuous
 from trainkit.inspection.probes.tables import affordable, is_drawn, sample_of, table
-from trainkit.inspection.source import Code, Line, called
+from trainkit.inspection.source import Code, Line, called, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -82,7 +82,7 @@ def _choosing(subject: Subject) -> Line | None:
     """Return the line of the data set's class that draws or divides indices."""
     for name in ("__init__", "__getitem__"):
         method = method_of(subject.train_set, name)
-        for node in ast.walk(method.node) if method is not None else ():
+        for node in walk(method.node) if method is not None else ():
             drawn = isinstance(node, ast.Call) and called(node).rpartition(".")[2] in DRAWS
             divided = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.FloorDiv)
             if method is not None and (drawn or (divided and name == "__getitem__")):
@@ -128,13 +128,13 @@ def _ignores(method: Code) -> bool:
     if args is None or len(args.args) < 2:
         return False
     name = args.args[1].arg
-    uses = [node for node in ast.walk(method.node) if isinstance(node, ast.Name) and node.id == name]
+    uses = [node for node in walk(method.node) if isinstance(node, ast.Name) and node.id == name]
     first = min(uses, key=lambda node: (node.lineno, isinstance(node.ctx, ast.Store), node.col_offset), default=None)
     return first is None or isinstance(first.ctx, ast.Store)
 
 
 def _overwriting(method: Code) -> Line:
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         if isinstance(node, ast.Call) and any(word in called(node) for word in ("rand", "choice", "integers")):
             return method.line(node)
     return method.line(method.node)
@@ -192,7 +192,7 @@ def _alike(one: list[Any], other: list[Any]) -> bool:
 
 def _keeping(method: Code) -> Line:
     """Return the line that writes a sample into an attribute."""
-    for node in ast.walk(method.node):
+    for node in walk(method.node):
         targets = node.targets if isinstance(node, ast.Assign) else []
         if any(isinstance(target, ast.Subscript | ast.Attribute) for target in targets):
             return method.line(node)

@@ -17,7 +17,7 @@ from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, method_of, origin, stored, whole_of
 from trainkit.inspection.probes.tables import indexed, is_drawn, reads_targets, sets, table
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Line, code_of, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -155,7 +155,7 @@ def _batch_of(subject: Subject, data: Any, total: int, there: int) -> int:
 def _length(data: Any) -> Line | None:
     """Return the line of ``__len__`` that gives the length."""
     method = method_of(data, "__len__")
-    for node in ast.walk(method.node) if method is not None else ():
+    for node in walk(method.node) if method is not None else ():
         if isinstance(node, ast.Return) and method is not None:
             return method.line(node)
     return _method(data, "__len__")
@@ -166,12 +166,12 @@ def _grows(data: Any) -> bool:
     code, length = code_of(type(data)), method_of(data, "__len__")
     if code is None or length is None:
         return False
-    read = {node.attr for node in ast.walk(length.node) if isinstance(node, ast.Attribute)}
+    read = {node.attr for node in walk(length.node) if isinstance(node, ast.Attribute)}
     return any(
         isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in read
         for name, method in code.methods().items()
         if name not in ("__init__", "__len__")
-        for node in ast.walk(method.node)
+        for node in walk(method.node)
     )
 
 
@@ -230,7 +230,7 @@ def stored_but_unread(subject: Subject) -> Iterator[Finding]:
                 "one-sample",
                 f"{name}: __getitem__",
                 f"gives the same {shown} samples again and again (duplicates), for the index comes round too soon",
-                at=next((method.line(n) for n in ast.walk(method.node) if isinstance(n, ast.Return)), None),
+                at=next((method.line(n) for n in walk(method.node) if isinstance(n, ast.Return)), None),
                 evidence=f"{len(rows.samples)} indices give {shown} distinct inputs, and {path} holds {there}",
                 effect=f"{1 - shown / there:.0%} of the data is never seen: the model learns {shown} samples by heart",
                 fix="Use the index as it is",
@@ -261,7 +261,7 @@ def _setting(data: Any, path: str) -> Line | None:
     for parent in parents:
         data = getattr(data, parent)
     code = code_of(type(data))
-    for node in ast.walk(code.node) if code is not None else ():
+    for node in walk(code.node) if code is not None else ():
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Attribute) and target.attr == name for target in targets):
             return code.line(node) if code is not None else None

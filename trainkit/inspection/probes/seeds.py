@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.probes.tables import indexed
 from trainkit.inspection.reading.parts import Part
 from trainkit.inspection.reading.randomness import sample_parts, seeds_process, told_by_reading
-from trainkit.inspection.source import called
+from trainkit.inspection.source import called, unparse
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -44,7 +44,7 @@ def process_seeded(subject: Subject) -> Iterator[Finding]:
     yield found(
         "seed-in-sample",
         f"{part.place}: {called(call)}",
-        f"sets the seed of the whole process for each sample, {ast.unparse(call)}: what is random about it is "
+        f"sets the seed of the whole process for each sample, {unparse(call)}: what is random about it is "
         "identical in every epoch",
         severity="warning" if subject.num_workers == 0 else "info",
         at=part.line(call),

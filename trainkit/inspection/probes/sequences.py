@@ -13,7 +13,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.passes import NEAR, PROBED, distance, evaluated, in_eval, probed
 from trainkit.inspection.probes.origins import made_at, method_of
 from trainkit.inspection.recording import Call, Recording, flat
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Line, code_of, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 
 SHIFTED = 0.95
@@ -209,7 +209,7 @@ def shifted_twice(subject: Subject) -> Iterator[Finding]:
 def _returning(subject: Subject) -> Line | None:
     """Return the line that gives input and target: the return of ``__getitem__``, else where the set is made."""
     method = method_of(subject.train_set, "__getitem__")
-    last = [node for node in ast.walk(method.node) if isinstance(node, ast.Return)] if method is not None else []
+    last = [node for node in walk(method.node) if isinstance(node, ast.Return)] if method is not None else []
     return method.line(last[-1]) if method is not None and last else made_at(subject, "train_set")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided, origin
 from trainkit.inspection.probes.tables import Table, table
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 APART = 3.0
@@ -120,7 +120,7 @@ def _treating(subject: Subject, name: str) -> Line | None:
         return at
     train, val = (method_of(data, "__getitem__") for data in (subject.train_set, subject.val_set))
     if train is not None and val is not None and train.node is not val.node:
-        scaling = [val.line(node) for node in ast.walk(val.node) if is_scaling(node)]
+        scaling = [val.line(node) for node in walk(val.node) if is_scaling(node)]
         return scaling[0] if scaling else val.line(val.node)
     return made_at(subject, name)
 
@@ -189,7 +189,7 @@ def _last_scaling(subject: Subject) -> Line | None:
 
 
 def _standardises(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and ".std(" in ast.unparse(node) and ".mean(" in ast.unparse(node)
+    return isinstance(node, ast.Assign) and ".std(" in unparse(node) and ".mean(" in unparse(node)
 
 
 RULES = (alike, targets_alike, own_figures)

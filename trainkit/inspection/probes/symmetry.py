@@ -12,7 +12,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, whole_of
 from trainkit.inspection.probes.tables import Table, affordable, indexed, sample_of, table
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, unparse, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -55,7 +55,7 @@ def targets_of_moved(subject: Subject) -> Iterator[Finding]:
         return
     if not rows.alone or len(val.samples) < FEWEST or val.shape != rows.shape or len(rows.shape) > 3:
         return
-    if not any(word in ast.unparse(method.node).lower() for word in MOVING) or not affordable(subject, READ * TIMES):
+    if not any(word in unparse(method.node).lower() for word in MOVING) or not affordable(subject, READ * TIMES):
         return
     for moved in _motions(subject, rows):
         said = _said_of(val, moved.apply)
@@ -182,7 +182,7 @@ def _of_numbers(y: Tensor, usual: Tensor, there: Tensor, alike: Tensor) -> tuple
 
 def _moving(subject: Subject) -> Line | None:
     method = method_of(subject.train_set, "__getitem__")
-    for node in ast.walk(method.node) if method is not None else ():
+    for node in walk(method.node) if method is not None else ():
         if isinstance(node, ast.Call) and any(word in called(node).lower() for word in MOVING) and method is not None:
             return method.line(node)
     if method is not None:

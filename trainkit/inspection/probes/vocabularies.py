@@ -16,7 +16,7 @@ from trainkit.inspection.probes.integers import harmless
 from trainkit.inspection.probes.origins import Origin, made_at, origin, stored, whole_of
 from trainkit.inspection.probes.tables import Table, table
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators
 
@@ -100,17 +100,19 @@ def _are_looked_up(used: set[int], words: Mapping[str, int]) -> bool:
 
 
 def _by_first_use(subject: Subject) -> tuple[Line | None, str] | None:
-    """Find ids that count up in the order in which each set uses them first, made by a function that numbers words."""
+    """Find ids in the order of each set's first use, or of its own counts, made by a function that numbers words."""
     call = _numbering_call(subject)
     train, val = (table(subject, name) if call is not None else None for name in ("train_set", "val_set"))
     if train is None or val is None or train.raw is None or val.raw is None or not (train.complete and val.complete):
         return None
-    if call is None or not (_counts_up(train.raw) and _counts_up(val.raw)):
+    ways = ((_counts_up, "count up in the order of first use"), (_ranks, "are ranks of how often words occur"))
+    how = next((told for numbered, told in ways if numbered(train.raw) and numbered(val.raw)), None)
+    if call is None or how is None:
         return None
     size = min(train.raw.shape[0], val.raw.shape[0])
     if torch.equal(train.raw[:size], val.raw[:size]):
         return None
-    return call, "in both sets ids count up in the order of first use: each was numbered by itself"
+    return call, f"in both sets ids {how}: each was numbered by itself"
 
 
 def _counts_up(tokens: Tensor) -> bool:
@@ -122,6 +124,12 @@ def _counts_up(tokens: Tensor) -> bool:
     return len(kinds) >= KINDS and bool((np.diff(kinds) == 1).all())
 
 
+def _ranks(tokens: Tensor) -> bool:
+    """Say whether an id is the rarer the larger it is, without exception; the first may be of unknown words."""
+    counts = tokens.flatten().bincount()[1:] if int(tokens.min()) >= 0 else tokens.new_zeros(0)
+    return len(counts) >= KINDS and bool((counts > 0).all()) and bool((counts.diff() <= 0).all())
+
+
 def _numbering_call(subject: Subject) -> Line | None:
     """Return the line that calls, for the validation set alone, what numbers words."""
     train, val = origin(subject, "train_set"), origin(subject, "val_set")
@@ -131,7 +139,7 @@ def _numbering_call(subject: Subject) -> Line | None:
     for part in [val.entry, *val.parts]:
         if part in train.parts or isinstance(part, ast.FunctionDef | ast.ClassDef):
             continue
-        for node in ast.walk(part):
+        for node in walk(part):
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in names:
                 return Line(val.file, node.lineno)
     return val.line
@@ -142,18 +150,16 @@ def _numbering(made: Origin) -> set[str]:
     functions = [part for part in made.parts if isinstance(part, ast.FunctionDef | ast.ClassDef)]
     names = {part.name for part in functions if _numbers(part)}
     for _ in functions:
-        names |= {
-            part.name for part in functions if {called(c) for c in ast.walk(part) if isinstance(c, ast.Call)} & names
-        }
+        names |= {part.name for part in functions if {called(c) for c in walk(part) if isinstance(c, ast.Call)} & names}
     return names | set(FITTING)
 
 
 def _numbers(part: ast.AST) -> bool:
     """Say whether a piece of source gives words their numbers."""
-    for node in ast.walk(part):
+    for node in walk(part):
         if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in (*FITTING, "setdefault"):
             return True
-        if isinstance(node, ast.DictComp) and "enumerate" in ast.unparse(node):
+        if isinstance(node, ast.DictComp) and "enumerate" in unparse(node):
             return True
         grows = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript)
         if grows and isinstance(node, ast.Assign) and called(node.value) == "len":
@@ -217,7 +223,7 @@ def numbered_by_batch(subject: Subject) -> Iterator[Finding]:
     if apart < 0.5 * len(rows) or any(_pattern(a) != _pattern(b) for a, b in rows):
         return
     code = code_of(subject.collate)
-    numbering = [node for node in ast.walk(code.node) if _numbers(node)] if code is not None else []
+    numbering = [node for node in walk(code.node) if _numbers(node)] if code is not None else []
     lines = (
         [node for node in numbering if hasattr(node, "lineno") and node is not code.node] if code is not None else []
     )
@@ -298,10 +304,10 @@ def _stored_at(subject: Subject, path: str) -> Line | None:
 
     def sets(node: ast.AST) -> bool:
         targets = node.targets if isinstance(node, ast.Assign) else []
-        return any(isinstance(item, ast.Attribute) and item.attr == name for each in targets for item in ast.walk(each))
+        return any(isinstance(item, ast.Attribute) and item.attr == name for each in targets for item in walk(each))
 
     def casts(node: ast.AST) -> bool:
-        text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+        text = unparse(node) if isinstance(node, ast.Call) else ""
         return any(
             word in text.rpartition("(")[0][-9:] or word in text[-16:]
             for word in ("half", "float16", "float32", "float")

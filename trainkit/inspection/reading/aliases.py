@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.parts import assigned
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 FOLLOWER = re.compile(r"^_?(target|teacher|ema|momentum|old|frozen|reference|ref|slow)(_|$)|_(target|teacher|ema)$")
@@ -44,14 +44,14 @@ def best_states(subject: Subject) -> Iterator[Finding]:
     """Find the best weights kept as ``model.state_dict()``, whose tensors go on training."""
     for file in subject.files:
         whole = tree(file)
-        for branch in ast.walk(whole) if whole is not None else ():
-            if not isinstance(branch, ast.If) or not any(isinstance(n, ast.Compare) for n in ast.walk(branch.test)):
+        for branch in walk(whole) if whole is not None else ():
+            if not isinstance(branch, ast.If) or not any(isinstance(n, ast.Compare) for n in walk(branch.test)):
                 continue
-            saved = any(called(node).endswith("save") for node in ast.walk(branch) if isinstance(node, ast.Call))
+            saved = any(called(node).endswith("save") for node in walk(branch) if isinstance(node, ast.Call))
             for node in branch.body:
                 if not isinstance(node, ast.Assign) or saved or not _is_state(node.value):
                     continue
-                target = ast.unparse(node.targets[0])
+                target = unparse(node.targets[0])
                 if "best" not in target.lower():
                     continue
                 yield found(
@@ -59,9 +59,9 @@ def best_states(subject: Subject) -> Iterator[Finding]:
                     f"{target} = state_dict()",
                     "keeps the best weights without a copy: state_dict() gives the very tensors that go on training",
                     at=Line(file, node.lineno),
-                    evidence=ast.unparse(node),
+                    evidence=unparse(node),
                     effect="in the end the best weights are the last ones",
-                    fix=f"{target} = copy.deepcopy({ast.unparse(node.value)})",
+                    fix=f"{target} = copy.deepcopy({unparse(node.value)})",
                 )
                 return
 

@@ -12,7 +12,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.reading.observed import Evaluation, evaluation
 from trainkit.inspection.reading.parts import MISSING, Part, forward_parts
 from trainkit.inspection.recording import Op
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 ALWAYS = {F.dropout: 2, F.dropout1d: 2, F.dropout2d: 2, F.dropout3d: 2}
@@ -98,7 +98,7 @@ def _dropout(
     constant = isinstance(training, ast.Constant)
     value = bool(training.value) if isinstance(training, ast.Constant) else default
     p = _argument(call, "p", 1)
-    if (isinstance(p, ast.Constant) and p.value == 0) or (p is not None and "training" in ast.unparse(p)):
+    if (isinstance(p, ast.Constant) and p.value == 0) or (p is not None and "training" in unparse(p)):
         return
     name, line = called(call), part.line(call)
     if training is not None and not constant:
@@ -111,9 +111,9 @@ def _dropout(
         return  # does not run in evaluation
     either = isinstance(training, ast.BoolOp) and isinstance(training.op, ast.Or)  # self.training or a switch beside it
     meant = either or (constant and value and is_meant(part, MEANT))
-    shown = ast.unparse(call)
+    shown = unparse(call)
     if value:
-        how = f"with {ast.unparse(training)}" if training is not None else "without training=self.training"
+        how = f"with {unparse(training)}" if training is not None else "without training=self.training"
         message = f"{shown} is called {how}, so it drops in eval() too"
         effect = "evaluation is noisy and worse than the model is: outputs of one input differ"
     else:
@@ -151,7 +151,7 @@ def _drops(op: Op) -> bool:
 
 def _attention(subject: Subject, seen: Evaluation | None, part: Part, call: ast.Call) -> Iterator[Finding]:
     p = _argument(call, "dropout_p", 4)
-    if p is None or "training" in ast.unparse(p) or part.guarded(call):
+    if p is None or "training" in unparse(p) or part.guarded(call):
         return
     if isinstance(p, ast.Constant) and not p.value:
         return
@@ -165,10 +165,10 @@ def _attention(subject: Subject, seen: Evaluation | None, part: Part, call: ast.
     yield found(
         "functional-training",
         f"{part.place}: {called(call)}",
-        f"scaled_dot_product_attention applies dropout_p={ast.unparse(p)} in eval() too: it knows no training mode",
+        f"scaled_dot_product_attention applies dropout_p={unparse(p)} in eval() too: it knows no training mode",
         at=line,
         effect="evaluation is noisy and worse than the model is: outputs of one input differ",
-        fix=f"Write dropout_p={ast.unparse(p)} if self.training else 0.0",
+        fix=f"Write dropout_p={unparse(p)} if self.training else 0.0",
     )
 
 
@@ -217,12 +217,10 @@ def is_meant(part: Part, words: tuple[str, ...]) -> bool:
     """Say whether names and texts of a class and function tell that chance is meant."""
     code = code_of(part.owner) if part.owner is not None else None
     node = code.node if code is not None else part.code.node
-    texts = [
-        inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
-    ]
+    texts = [inner.value for inner in walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)]
     names = [getattr(node, "name", ""), part.function.__name__]
-    names += [inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)]
-    names += [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    names += [inner.attr for inner in walk(node) if isinstance(inner, ast.Attribute)]
+    names += [inner.id for inner in walk(node) if isinstance(inner, ast.Name)]
     everything = " ".join([*texts, *names, part.owner.__name__ if part.owner is not None else ""]).lower()
     return any(word in everything for word in words)
 

@@ -17,7 +17,7 @@ from trainkit.inspection.reading.observed import FEW
 from trainkit.inspection.reading.parts import Part, forward_parts, targets_of
 from trainkit.inspection.reading.randomness import sample_parts
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, unparse
 from trainkit.inspection.subject import Stuck, Subject, found, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -124,7 +124,7 @@ def _writer(subject: Subject) -> tuple[Part | None, Line | None]:
         taken = {
             called(target)
             for node in part.walk()
-            if isinstance(node, ast.Assign) and "self." in ast.unparse(node.value)
+            if isinstance(node, ast.Assign) and "self." in unparse(node.value)
             for target in targets_of(node)
         }
         for node in part.walk():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.parts import assigned
-from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree
+from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 MEANT = ("shared", "share", "tied", "tie", "siamese", "recurrent", "albert", "universal")
@@ -43,7 +43,7 @@ def _defaults(subject: Subject, path: str, cls: type, code: Code) -> Iterator[Fi
                 item for item in modules if isinstance(item, nn.Parameter) or any(True for _ in item.parameters())
             ]
             at = _default_line(code, name, argument)
-            written = ast.unparse(at[1]) if at else "..."
+            written = unparse(at[1]) if at else "..."
             if not weighty or (isinstance(value, nn.Module) and _holders(subject.model, weighty) < 2):
                 continue
             many = _holders(subject.model, weighty) > 1
@@ -74,7 +74,7 @@ def _changed_defaults(cls: type, code: Code) -> Iterator[Finding]:
                 continue
             yield found(
                 "mutable-default",
-                f"{cls.__name__}.{name}({argument}={ast.unparse(at[1])})",
+                f"{cls.__name__}.{name}({argument}={unparse(at[1])})",
                 f"has a mutable default argument, {argument}, which is made once, shared by all instances, and changed "
                 "by each call",
                 severity="error" if written else "warning",
@@ -141,7 +141,7 @@ def _shared_data(subject: Subject, name: str, cls: type, code: Code) -> Iterator
     init = vars(cls).get("__init__")
     for argument, value in _default_values(init) if isinstance(init, FunctionType) else []:
         line = _default_line(code, "__init__", argument)
-        candidates.append((argument, value, line, f".__init__({argument}={ast.unparse(line[1]) if line else '...'})"))
+        candidates.append((argument, value, line, f".__init__({argument}={unparse(line[1]) if line else '...'})"))
     for attribute, value, at, label in candidates:
         if not isinstance(value, list | dict | set) or not value:
             continue
@@ -233,7 +233,7 @@ def _repetition(subject: Subject, at: Line | None) -> Line | None:
     """Return the line with ``[...] * n`` nearest to where the container was built."""
     lines = []
     for code in codes_of(subject):
-        for node in ast.walk(code.node):
+        for node in walk(code.node):
             product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
             if product and any(isinstance(item, ast.List) for item in ast.iter_child_nodes(node)):
                 lines.append(code.line(node))

@@ -12,7 +12,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.reading.classes import codes_of
 from trainkit.inspection.reading.observed import HOOKS
 from trainkit.inspection.reading.parts import forward_parts, targets_of
-from trainkit.inspection.source import Code, Line, called, code_of, own_classes
+from trainkit.inspection.source import Code, Line, called, code_of, own_classes, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 
@@ -101,10 +101,8 @@ def _any_override(model: nn.Module) -> tuple[str, Code] | None:
 def _calls_super(code: Code) -> bool:
     """Say whether a method calls the inherited one of its name, and with the mode."""
     method = code.name.rpartition(".")[2]
-    calls = [node for node in ast.walk(code.node) if isinstance(node, ast.Call) and called(node).endswith(f".{method}")]
-    return any(
-        "super(" in ast.unparse(call.func) or called(call).startswith(("nn.Module", "torch.nn")) for call in calls
-    )
+    calls = [node for node in walk(code.node) if isinstance(node, ast.Call) and called(node).endswith(f".{method}")]
+    return any("super(" in unparse(call.func) or called(call).startswith(("nn.Module", "torch.nn")) for call in calls)
 
 
 def _mode_finding(model: nn.Module, message: str, severity: Any, count: int = 0) -> Finding:
@@ -172,7 +170,7 @@ def storage_ties(subject: Subject) -> Iterator[Finding]:
 
 def _tie_line(subject: Subject, name: str) -> Line | None:
     for code in codes_of(subject):
-        for node in ast.walk(code.node):
+        for node in walk(code.node):
             targets = [called(target) for target in targets_of(node)]
             short = ".".join(name.split(".")[-2:])
             if any(target.removesuffix(".data").endswith(short) for target in targets):

@@ -13,7 +13,7 @@ from trainkit.inspection.reading.loaded import is_fresh
 from trainkit.inspection.reading.parts import assigned, targets_of
 from trainkit.inspection.reading.starts import is_of_model
 from trainkit.inspection.recording import Fact, Op
-from trainkit.inspection.source import Code, Line, called, code_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.step.structure import LINEAR
 from trainkit.inspection.step.view import INPUT, WEIGHT, View, seen, source
 from trainkit.inspection.subject import Subject, found
@@ -41,18 +41,18 @@ def unmatched(subject: Subject) -> Iterator[Finding]:
         whole = tree(file)
         if not is_of_model(whole, {cls.__name__ for module in subject.model.modules() for cls in type(module).__mro__}):
             continue  # the names may be those of another network
-        for function in ast.walk(whole) if whole is not None else ():
+        for function in walk(whole) if whole is not None else ():
             if not isinstance(function, ast.FunctionDef):
                 continue
             for variable, test, acts in _conditions(function):
                 matched = [_meets(test, variable, name) for name in names]
                 if not matched or any(item is not False for item in matched):
                     continue
-                wanted = ", ".join(repr(n.value) for n in ast.walk(test) if isinstance(n, ast.Constant))
+                wanted = ", ".join(repr(n.value) for n in walk(test) if isinstance(n, ast.Constant))
                 everything = acts == FROZEN
                 yield found(
                     "name-matches-nothing",
-                    f"{function.name}: {ast.unparse(test)}",
+                    f"{function.name}: {unparse(test)}",
                     f"selects parameters by a name that none has: {wanted} matches no parameter, so {acts}",
                     severity="error" if everything else "warning",
                     at=Code(file, function.name, function).line(test),
@@ -78,7 +78,7 @@ def _all_names(subject: Subject) -> set[str]:
 
 def _conditions(function: ast.FunctionDef) -> Iterator[tuple[str, ast.expr, str]]:
     """Yield conditions on the name in loops over ``named_parameters()``, with what hangs on them."""
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.For) and _named(node.iter) and isinstance(node.target, ast.Tuple):
             variable = called(node.target.elts[0])
             for inner in node.body:
@@ -97,7 +97,7 @@ def _conditions(function: ast.FunctionDef) -> Iterator[tuple[str, ast.expr, str]
 
 def _is_usual(test: ast.expr) -> bool:
     """Say whether a condition asks for kinds of parameters that every list of exceptions names: norms and biases."""
-    words = [str(node.value).lower() for node in ast.walk(test) if isinstance(node, ast.Constant)]
+    words = [str(node.value).lower() for node in walk(test) if isinstance(node, ast.Constant)]
     return bool(words) and all(
         re.search(r"bias|norm|bn|^\.?ln|gamma|beta|embed|pos|cls|token|scale", word) for word in words
     )
@@ -120,7 +120,7 @@ def _given(node: ast.stmt) -> ast.expr | None:
 
 
 def _freezes(node: ast.If) -> bool:
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Call) and called(inner).endswith("requires_grad_"):
             return True
         if any(isinstance(item, ast.Attribute) and item.attr == "requires_grad" for item in targets_of(inner)):
@@ -132,11 +132,11 @@ def _meets(test: ast.expr, variable: str, name: str) -> bool | None:
     """Return what a condition says of a name; None if it asks for anything else."""
     bound = {
         item.id
-        for node in ast.walk(test)
-        for item in ast.walk(node)
+        for node in walk(test)
+        for item in walk(node)
         if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)
     }
-    for node in ast.walk(test):
+    for node in walk(test):
         if not isinstance(node, SAFE) or (isinstance(node, ast.Attribute) and node.attr not in TEXTS):
             return None
         if isinstance(node, ast.Name) and node.id not in {variable, "any", "all", *bound}:
@@ -189,7 +189,7 @@ def _freezing(subject: Subject, path: str) -> Line | None:
     first: Line | None = None
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.For) and called(node.iter).endswith("parameters") and _freezes_all(node):
                 at = Line(file, node.lineno)
                 if f".{path}." in f".{called(node.iter)}":
@@ -201,7 +201,7 @@ def _freezing(subject: Subject, path: str) -> Line | None:
 
 
 def _freezes_all(node: ast.For) -> bool:
-    return any(isinstance(inner, ast.Attribute) and inner.attr.startswith("requires_grad") for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Attribute) and inner.attr.startswith("requires_grad") for inner in walk(node))
 
 
 def still_tables(subject: Subject) -> Iterator[Finding]:
@@ -242,10 +242,10 @@ def _is_changed(subject: Subject, name: str) -> bool:
     """Say whether a function of the user's other than ``__init__`` writes to an attribute of that name."""
     for file in subject.files:
         whole = tree(file)
-        for function in ast.walk(whole) if whole is not None else ():
+        for function in walk(whole) if whole is not None else ():
             if not isinstance(function, ast.FunctionDef) or function.name == "__init__":
                 continue
-            for node in ast.walk(function):
+            for node in walk(function):
                 targets = [item.value if isinstance(item, ast.Subscript) else item for item in targets_of(node)]
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
                     targets.append(node.func.value)

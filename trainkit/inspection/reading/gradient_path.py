@@ -15,7 +15,7 @@ from trainkit.inspection.loop.watching import watched
 from trainkit.inspection.reading.chance import inside
 from trainkit.inspection.reading.parts import forward_parts
 from trainkit.inspection.recording import Op
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.step.starved import starved
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
@@ -40,6 +40,8 @@ SILENT = (
 HELD = re.compile(
     r"teacher|target|ema|momentum|frozen|freeze|pretrained|pre-trained|fixed|reference|_ref\b|critic|probe"
 )
+MEANT = re.compile(r"frozen|freeze|pre-?trained|\bteacher\s*[.(]|#.*teacher|stop.?grad|target network")
+"""Words near a cut that tell that it is meant; ``teacher`` alone may be the input of teacher forcing."""
 SHOWN = {"data": ".data", "detach": ".detach()", "item": ".item()", "numpy": "numpy()", "tensor": "torch.tensor(...)"}
 
 
@@ -200,7 +202,7 @@ def _no_grad_lines(view: View) -> Callable[[Line], Line | None]:
     def line_of(line: Line) -> Line | None:
         best: ast.AST | None = None
         whole = tree(line.file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             inside = getattr(node, "lineno", 0) <= line.line <= (getattr(node, "end_lineno", 0) or 0)
             if isinstance(node, ast.With) and inside and any(_is_off(item.context_expr) for item in node.items):
                 best = node
@@ -217,7 +219,7 @@ def _callers(view: View, line: Line) -> Line | None:
         if call.line is None or call.line == line:
             continue
         whole = tree(call.line.file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             inside = getattr(node, "lineno", 0) <= call.line.line <= (getattr(node, "end_lineno", 0) or 0)
             if isinstance(node, ast.With) and inside and any(_is_off(item.context_expr) for item in node.items):
                 return Line(call.line.file, node.lineno)
@@ -249,7 +251,7 @@ def _is_meant(view: View, cut: Cut) -> bool:
         if cut.op.line
         else ""
     )
-    if re.search(r"frozen|freeze|pretrained|pre-trained|teacher|stop.?grad|target network", around.lower()):
+    if MEANT.search(around.lower()):
         return True
     roots = {name.split(".")[0] for name in cut.lost}
     held = [getattr(model, root, None) for root in roots]
@@ -272,10 +274,9 @@ def _has_twin(view: View, part: nn.Module) -> bool:
         theirs = list(other.parameters())
         if other is part or [tuple(p.shape) for p in theirs] != shapes or own & {id(p) for p in theirs}:
             continue
-        if any(view.gradients.get(names.get(id(p), "")) is not None for p in theirs):
-            same = all(torch.equal(a, b) for a, b in zip(part.parameters(), theirs, strict=True))
-            if same or len(shapes) > 2:
-                return True
+        trained = any(view.gradients.get(names.get(id(p), "")) is not None for p in theirs)
+        if trained and all(torch.equal(a, b) for a, b in zip(part.parameters(), theirs, strict=True)):
+            return True
     return False
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.parts import assigned, targets_of
-from trainkit.inspection.source import Code, Line, called, own_classes, tree
+from trainkit.inspection.source import Code, Line, called, own_classes, tree, walk
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -56,8 +56,8 @@ def overwritten(subject: Subject) -> Iterator[Finding]:
 
 def _rewritten(method: Code) -> Iterator[tuple[ast.Attribute, str]]:
     """Yield attributes of self that a loop, or two statements of one block, set to the result of a call."""
-    for node in ast.walk(method.node):
-        if isinstance(node, ast.For | ast.While) and not any(isinstance(n, ast.Break) for n in ast.walk(node)):
+    for node in walk(method.node):
+        if isinstance(node, ast.For | ast.While) and not any(isinstance(n, ast.Break) for n in walk(node)):
             for target in _set_in(node.body):
                 if not _is_read(node.body, target.attr):
                     yield target, "loop"
@@ -88,7 +88,7 @@ def _set_in(block: list[ast.stmt]) -> list[ast.Attribute]:
 def _is_read(nodes: list[ast.stmt] | list[ast.AST], attribute: str) -> bool:
     """Say whether something reads an attribute, or everything that a module holds."""
     for node in nodes:
-        for inner in ast.walk(node):
+        for inner in walk(node):
             if not isinstance(inner, ast.Attribute | ast.Name) or not isinstance(inner.ctx, ast.Load):
                 continue
             name = inner.attr if isinstance(inner, ast.Attribute) else inner.id
@@ -101,7 +101,7 @@ def same_keys(subject: Subject) -> Iterator[Finding]:
     """Find layers under one key twice, and methods that are defined twice."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             code = Code(file, "", node)
             for key, second in _doubled(node):
                 yield found(
@@ -156,7 +156,7 @@ def _doubled(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 def _makes(node: ast.AST) -> bool:
     """Say whether an expression makes a layer, by its name."""
-    names = (called(inner).rpartition(".")[2] for inner in ast.walk(node) if isinstance(inner, ast.Call))
+    names = (called(inner).rpartition(".")[2] for inner in walk(node) if isinstance(inner, ast.Call))
     return any(name[:1].isupper() and hasattr(nn, name) for name in names)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.parts import targets_of
-from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree
+from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -54,16 +54,28 @@ def loadings(subject: Subject) -> Iterator[Loading]:
     world = getattr(type(subject.model).forward, "__globals__", {})
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.FunctionDef) and not any(item.arg == "self" for item in node.args.args):
                 made = {
                     called(target): ""
-                    for inner in ast.walk(node)
+                    for inner in walk(node)
                     for target in targets_of(inner)
                     if isinstance(getattr(inner, "value", None), ast.Call)
                     and called(inner.value).rpartition(".")[2] == kind  # type: ignore[attr-defined]
                 }
+                made |= _given(whole, node, kind)
                 yield from _in_function(subject, Code(file, node.name, node), made, world)
+
+
+def _given(whole: ast.Module | None, function: ast.FunctionDef, kind: str) -> dict[str, str]:
+    """Return the arguments that some call of a function gives a new model as."""
+    names = [item.arg for item in function.args.args]
+    for node in walk(whole) if whole is not None else ():
+        if isinstance(node, ast.Call) and called(node) == function.name:
+            for name, given in zip(names, node.args, strict=False):
+                if isinstance(given, ast.Call) and called(given).rpartition(".")[2] == kind:
+                    return {name: ""}
+    return {}
 
 
 def _in_function(subject: Subject, code: Code, names: dict[str, str], world: dict[str, Any]) -> Iterator[Loading]:
@@ -71,7 +83,7 @@ def _in_function(subject: Subject, code: Code, names: dict[str, str], world: dic
     if not calls or not names:
         return
     names = dict(names)
-    for node in ast.walk(code.node):
+    for node in walk(code.node):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
             for target in targets_of(node):
                 place = _path(called(target), names)
@@ -107,11 +119,11 @@ def initialised_after(subject: Subject) -> Iterator[Finding]:
                 continue
             yield found(
                 "initialised-after-loading",
-                f"{loading.code.name}: {ast.unparse(call)}",
+                f"{loading.code.name}: {unparse(call)}",
                 f"initialises {loading.path or 'the model'} anew after its pre-trained weights were loaded: "
                 "the checkpoint is overwritten",
                 at=loading.code.line(call),
-                evidence=f"load_state_dict in line {loading.call.lineno}, {ast.unparse(call)} in line {call.lineno}; "
+                evidence=f"load_state_dict in line {loading.call.lineno}, {unparse(call)} in line {call.lineno}; "
                 f"on a copy it changes every weight matrix of {loading.path or 'the model'}",
                 effect="training starts from random weights, as if nothing had been loaded",
                 fix="Initialise first and load last, or initialise the new layers only: self.head.apply(init)",
@@ -125,17 +137,17 @@ def _loadings(subject: Subject) -> list[Loading]:
 
 def _apart(loading: Loading, call: ast.Call) -> bool:
     """Say whether a call cannot follow the loading: it is in the other branch, or the function has returned."""
-    for node in ast.walk(loading.code.node):
+    for node in walk(loading.code.node):
         if isinstance(node, ast.If | ast.Try):
-            inside = [any(inner is loading.call for part in node.body for inner in ast.walk(part))]
+            inside = [any(inner is loading.call for part in node.body for inner in walk(part))]
             other = [*node.orelse, *getattr(node, "handlers", [])]
-            if inside[0] and any(inner is call for part in other for inner in ast.walk(part)):
+            if inside[0] and any(inner is call for part in other for inner in walk(part)):
                 return True
             ends = any(isinstance(part, ast.Return | ast.Raise) for part in node.body)
-            if inside[0] and ends and not any(inner is call for part in node.body for inner in ast.walk(part)):
+            if inside[0] and ends and not any(inner is call for part in node.body for inner in walk(part)):
                 return True
         nested = isinstance(node, ast.FunctionDef | ast.Lambda) and node is not loading.code.node
-        if nested and any(inner is call for inner in ast.walk(node)):
+        if nested and any(inner is call for inner in walk(node)):
             return True
     return False
 
@@ -180,7 +192,7 @@ def _meaning(model: nn.Module, loading: Loading, node: ast.expr) -> Any:
 def _starting(function: Any) -> Any:
     """Return a function of the user's if its source initialises and loads nothing."""
     code = code_of(function) if callable(function) and not isinstance(function, type | nn.Module) else None
-    text = ast.unparse(code.node) if code is not None else ""
+    text = unparse(code.node) if code is not None else ""
     return function if any(word in text for word in STARTING) and "load" not in text else None
 
 
@@ -215,15 +227,13 @@ def _is_lax(loading: Loading) -> bool:
     """Say whether a loading lets keys be missing, and throws away what it tells of them."""
     settings = [keyword.value for keyword in loading.call.keywords if keyword.arg == "strict"] + loading.call.args[1:2]
     lax = any(isinstance(item, ast.Constant) and item.value is False for item in settings)
-    return lax and any(
-        isinstance(node, ast.Expr) and node.value is loading.call for node in ast.walk(loading.code.node)
-    )
+    return lax and any(isinstance(node, ast.Expr) and node.value is loading.call for node in walk(loading.code.node))
 
 
 def _is_kept(loading: Loading, module: nn.Module) -> bool:
-    """Say whether a module is frozen as it was loaded, and from something else than another module."""
-    of_module = any(isinstance(node, ast.Attribute) and node.attr == "state_dict" for node in ast.walk(loading.call))
-    return not of_module and not any(parameter.requires_grad for parameter in module.parameters())
+    """Say whether some of a module is frozen as it was loaded, and from something else than another module."""
+    of_module = any(isinstance(node, ast.Attribute) and node.attr == "state_dict" for node in walk(loading.call))
+    return not of_module and not all(parameter.requires_grad for parameter in module.parameters())
 
 
 def is_fresh(module: nn.Module) -> bool:
@@ -270,7 +280,7 @@ def _worth_loading(subject: Subject) -> bool:
         for node in whole.body if whole is not None else ():
             if getattr(node, "name", "") == own:
                 continue
-            names = {called(inner).rpartition(".")[2] for inner in ast.walk(node) if isinstance(inner, ast.Call)}
+            names = {called(inner).rpartition(".")[2] for inner in walk(node) if isinstance(inner, ast.Call)}
             if names & set(TRAINED_BY):
                 return True
     return False

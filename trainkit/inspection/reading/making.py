@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.reading.observed import Behaviour, behaviour
 from trainkit.inspection.reading.parts import Part, assigned, forward_parts
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.subject import Subject, found
 
 
@@ -64,7 +64,7 @@ def _bare(part: Part, call: ast.Call, cls: type[nn.Module]) -> bool:
     if cls.__module__.startswith("torch.nn.modules.") and cls.__module__.rpartition(".")[2] in BARE_FILES:
         return cls.__name__ not in ("PReLU", "MultiheadAttention")
     if issubclass(cls, nn.Sequential | nn.ModuleList | nn.ModuleDict):
-        inner = [_made(part, item) for item in ast.walk(call) if isinstance(item, ast.Call) and item is not call]
+        inner = [_made(part, item) for item in walk(call) if isinstance(item, ast.Call) and item is not call]
         return not any(inner)
     if issubclass(cls, _NormBase):
         settings = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
@@ -228,7 +228,7 @@ def _own_step_goes_on(subject: Subject) -> bool:
 def _keeps(name: str, part: Part, node: ast.AST) -> bool:
     if isinstance(node, ast.Assign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        flat = [inner for target in targets for inner in ast.walk(target)]
+        flat = [inner for target in targets for inner in walk(target)]
         return any(called(target) == name for target in flat)
     return (
         isinstance(node, ast.Call)
@@ -241,7 +241,7 @@ def _keeps(name: str, part: Part, node: ast.AST) -> bool:
 def _cleared(subject: Subject, attribute: str) -> bool:
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Call) and called(node).endswith((f"{attribute}.clear", f"{attribute}.pop")):
                 return True
             if isinstance(node, ast.Assign) and any(

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from trainkit.inspection.source import Code, Line, called, code_of
+from trainkit.inspection.source import Code, Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject
 
 MISSING = object()
@@ -43,7 +43,7 @@ class Part:
         """Yield all nodes of the body."""
         body = getattr(self.code.node, "body", [])
         for statement in body if isinstance(body, list) else [body]:
-            yield from ast.walk(statement)
+            yield from walk(statement)
 
     def calls(self) -> Iterator[ast.Call]:
         """Yield all calls."""
@@ -70,9 +70,9 @@ class Part:
     def guarded(self, node: ast.AST, word: str = "training") -> bool:
         """Say whether a node runs only under a condition that tells of a word, such as ``self.training``."""
         for outer in self.around(node):
-            if isinstance(outer, ast.If | ast.IfExp | ast.While) and word in ast.unparse(outer.test):
+            if isinstance(outer, ast.If | ast.IfExp | ast.While) and word in unparse(outer.test):
                 return True
-            if isinstance(outer, ast.BoolOp) and word in ast.unparse(outer):
+            if isinstance(outer, ast.BoolOp) and word in unparse(outer):
                 return True
         return any(_leaves(statement, word) and statement.lineno < node.lineno for statement in self._ifs())  # type: ignore[attr-defined]
 
@@ -81,7 +81,7 @@ class Part:
 
 
 def _leaves(statement: ast.If, word: str) -> bool:
-    return word in ast.unparse(statement.test) and any(isinstance(node, ast.Return) for node in statement.body)
+    return word in unparse(statement.test) and any(isinstance(node, ast.Return) for node in statement.body)
 
 
 def _chain(node: ast.AST, wanted: ast.AST) -> list[ast.AST]:
@@ -183,12 +183,12 @@ def assigned(module: nn.Module | type, attribute: str) -> tuple[Line, ast.AST] |
     """Return the line that first sets ``self.attribute``, or an attribute of a class, with the statement."""
     codes = [code for cls in (module if isinstance(module, type) else type(module)).__mro__ if (code := code_of(cls))]
     for code in codes:
-        for node in (*getattr(code.node, "body", ()), *ast.walk(code.node)):
+        for node in (*getattr(code.node, "body", ()), *walk(code.node)):
             if any(_sets(target, attribute, node in getattr(code.node, "body", ())) for target in targets_of(node)):
                 return code.line(node), node
     for code in codes:
         for call in code.calls("setattr", "__setattr__", "update"):
-            if any(isinstance(item, ast.Constant) and item.value == attribute for item in ast.walk(call)):
+            if any(isinstance(item, ast.Constant) and item.value == attribute for item in walk(call)):
                 return code.line(call), call
             if any(keyword.arg == attribute for keyword in call.keywords):
                 return code.line(call), call

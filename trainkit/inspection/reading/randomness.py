@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.parts import Part, assigned, known_names, parts_from
-from trainkit.inspection.source import Line, called, code_of, is_own, tree
+from trainkit.inspection.source import Line, called, code_of, is_own, tree, unparse, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
@@ -160,7 +160,7 @@ def _made_at(own: Own) -> Line | None:
     if code is None:
         return None
     whole = tree(code.file)
-    for node in ast.walk(whole) if whole is not None else ():
+    for node in walk(whole) if whole is not None else ():
         if isinstance(node, ast.Assign) and any(called(target) == own.attribute for target in node.targets):
             return Line(code.file, node.lineno)
     return code.line(code.node)
@@ -262,7 +262,7 @@ def _kind(part: Part, call: ast.Call) -> str | None:
     fixed = _is_fixed(call)
     outer = part.around(call)
     if any(isinstance(item, ast.If) for item in outer) or any(
-        isinstance(item, ast.With) and "fork_rng" in ast.unparse(item) for item in outer
+        isinstance(item, ast.With) and "fork_rng" in unparse(item) for item in outer
     ):
         return None
     if own_generator or last in ("default_rng", "RandomState", "Random"):
@@ -290,7 +290,7 @@ def told_by_reading(part: Part, call: ast.Call) -> bool:
 def _is_fixed(call: ast.Call) -> bool:
     """Say whether the arguments are the same for every sample: constants, and attributes of ``self``."""
     values = [*call.args, *(keyword.value for keyword in call.keywords)]
-    nodes = [node for value in values for node in ast.walk(value)]
+    nodes = [node for value in values for node in walk(value)]
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return not any(isinstance(node, ast.Call) for node in nodes) and all(
         name == "self" or name.isupper() for name in names
@@ -315,7 +315,7 @@ def _only_orders(part: Part) -> bool:
 
 
 def _seed_finding(subject: Subject, part: Part, call: ast.Call, kind: str, line: Line) -> Finding:
-    text = ast.unparse(call)
+    text = unparse(call)
     message = {
         "generator": f"makes a generator with one seed for every sample, {text}",
         "seed": f"sets the seed of the whole process to one value for every sample, {text}",

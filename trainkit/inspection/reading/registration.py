@@ -19,7 +19,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from trainkit.findings import Finding
 from trainkit.inspection.reading.observed import HOOKS, OWN
 from trainkit.inspection.reading.parts import Part, assigned, forward_parts, known_names, reads
-from trainkit.inspection.source import Line, called, code_of, is_own
+from trainkit.inspection.source import Line, called, code_of, is_own, walk
 from trainkit.inspection.subject import Subject, found
 
 DEPTH = 5
@@ -318,7 +318,7 @@ def _updates(node: ast.AST, attribute: str) -> bool:
             isinstance(node.target, ast.Subscript) and called(node.target.value) == wanted
         )
     if isinstance(node, ast.Assign) and any(called(target) == wanted for target in node.targets):
-        return any(called(inner) == wanted for inner in ast.walk(node.value))
+        return any(called(inner) == wanted for inner in walk(node.value))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         name = node.func.attr
         return name.endswith("_") and not name.endswith("__") and called(node.func.value) == wanted
@@ -333,14 +333,14 @@ def _starts_each_time(parts: list[Part], attribute: str) -> bool:
         for node in part.walk():
             if not isinstance(node, ast.Assign) or not any(called(target) == wanted for target in node.targets):
                 continue
-            afresh = not any(called(inner) == wanted for inner in ast.walk(node.value))
+            afresh = not any(called(inner) == wanted for inner in walk(node.value))
             if afresh and isinstance(node.value, ast.Call) and called(node.value).rpartition(".")[2] in makers:
                 return True
     return False
 
 
 def _drawn(statement: ast.AST) -> bool:
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    calls = [node for node in walk(statement) if isinstance(node, ast.Call)]
     free = not any(keyword.arg == "generator" for call in calls for keyword in call.keywords)
     return free and any(called(call).rpartition(".")[2] in RANDOM for call in calls)
 

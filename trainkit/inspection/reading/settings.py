@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, tree
+from trainkit.inspection.source import Line, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 OPTIMIZER = re.compile(r"(^|[._])(opt|optim|optimizer|optimiser)\d*(\[\w+\])?$")
@@ -26,7 +26,7 @@ def in_vain(subject: Subject) -> Iterator[Finding]:
     """Find values assigned over a method, and settings given to an optimizer as attributes."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if not isinstance(node, ast.Assign | ast.AugAssign):
                 continue
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -40,13 +40,13 @@ def in_vain(subject: Subject) -> Iterator[Finding]:
 def _overwritten(subject: Subject, target: ast.Attribute, value: ast.expr, at: Line) -> Iterator[Finding]:
     """Tell of a constant that is written over a method of tensors, modules or optimizers."""
     call = METHODS.get(target.attr)
-    if call is None or not isinstance(value, ast.Constant) or ast.unparse(target.value) == "self":
+    if call is None or not isinstance(value, ast.Constant) or unparse(target.value) == "self":
         return
     if any(target.attr in vars(module) for module in subject.model.modules()):
         return  # told of the module itself
-    if target.attr in ("train", "eval") and not MODEL.search(ast.unparse(target.value)):
+    if target.attr in ("train", "eval") and not MODEL.search(unparse(target.value)):
         return  # of a configuration
-    owner, text = ast.unparse(target.value), ast.unparse(target)
+    owner, text = unparse(target.value), unparse(target)
     frozen = target.attr == "requires_grad_" and value.value is False
     yield found(
         "attribute-typo",
@@ -62,7 +62,7 @@ def _overwritten(subject: Subject, target: ast.Attribute, value: ast.expr, at: L
 
 def _beside_groups(subject: Subject, target: ast.Attribute, whole: ast.AST, at: Line) -> Iterator[Finding]:
     """Tell of a rate that is set as an attribute of an optimizer, which reads its ``param_groups`` alone."""
-    name, owner = target.attr, ast.unparse(target.value)
+    name, owner = target.attr, unparse(target.value)
     known = {key for optimizer in subject.optimizers for key in optimizer.defaults}
     plain = all(isinstance(each, Optimizer) and not hasattr(type(each), name) for each in subject.optimizers)
     if name not in known | {"learning_rate"} or not subject.optimizers or not plain:
@@ -93,26 +93,26 @@ def _unread_key(subject: Subject, target: ast.Subscript, whole: ast.AST, at: Lin
         return
     yield found(
         "attribute-typo",
-        f"{_function(at)}: {ast.unparse(target)}",
+        f"{_function(at)}: {unparse(target)}",
         f"writes {key} into param_groups, which nothing reads: the learning rate stands under lr there",
         at=at,
         evidence=f"groups hold {', '.join(sorted(known - {'params', 'name', 'initial_lr'})[:8])}",
         effect="the statement has no effect: the rate stays as it was",
-        fix=f'Write {ast.unparse(target.value)}["lr"] = ...',
+        fix=f'Write {unparse(target.value)}["lr"] = ...',
     )
 
 
 def _is_group(value: ast.expr, whole: ast.AST) -> bool:
     """Say whether an expression is a group: ``optimizer.param_groups[0]``, or the variable of a loop over them."""
-    if "param_groups" in ast.unparse(value):
+    if "param_groups" in unparse(value):
         return True
-    loops = [node for node in ast.walk(whole) if isinstance(node, ast.For) and "param_groups" in ast.unparse(node.iter)]
-    return any(ast.unparse(node.target) == ast.unparse(value) for node in loops)
+    loops = [node for node in walk(whole) if isinstance(node, ast.For) and "param_groups" in unparse(node.iter)]
+    return any(unparse(node.target) == unparse(value) for node in loops)
 
 
 def _reads_key(whole: ast.AST, key: str) -> bool:
     """Say whether a key is read anywhere: by subscript, ``get``, ``pop`` or a comparison."""
-    for node in ast.walk(whole):
+    for node in walk(whole):
         read: list[ast.AST] = []
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             read = [node.slice]
@@ -128,8 +128,8 @@ def _reads_key(whole: ast.AST, key: str) -> bool:
 def _is_read(whole: ast.AST, name: str) -> bool:
     """Say whether an attribute is read of an optimizer, or by a class of the user's of itself."""
     reads = (
-        ast.unparse(node.value)
-        for node in ast.walk(whole)
+        unparse(node.value)
+        for node in walk(whole)
         if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)
     )
     return any(owner == "self" or OPTIMIZER.search(owner) for owner in reads)
@@ -140,7 +140,7 @@ def _function(at: Line) -> str:
     whole = tree(at.file)
     around = [
         node
-        for node in ast.walk(whole if whole is not None else ast.Module([], []))
+        for node in walk(whole if whole is not None else ast.Module([], []))
         if isinstance(node, ast.FunctionDef) and node.lineno <= at.line <= (node.end_lineno or 0)
     ]
     return around[-1].name if around else "module"

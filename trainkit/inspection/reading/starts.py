@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Code, called, tree
+from trainkit.inspection.source import Code, called, tree, walk
 from trainkit.inspection.subject import Subject, found
 
 
@@ -14,11 +14,11 @@ def idle_init(subject: Subject) -> Iterator[Finding]:
     """Find functions given to ``apply`` that ask for kinds of layers of which the model has none."""
     for file in subject.files:
         whole = tree(file)
-        for call in ast.walk(whole) if whole is not None else ():
+        for call in walk(whole) if whole is not None else ():
             if not isinstance(call, ast.Call) or not called(call).endswith(".apply") or len(call.args) != 1:
                 continue
             name = called(call.args[0])
-            functions = [n for n in ast.walk(whole) if isinstance(n, ast.FunctionDef)] if whole is not None else []
+            functions = [n for n in walk(whole) if isinstance(n, ast.FunctionDef)] if whole is not None else []
             node = next((n for n in functions if n.name == name), None)
             tests = _kinds_asked(node) if node is not None else []
             kinds = {kind for test in tests for kind in test}
@@ -41,7 +41,7 @@ def idle_init(subject: Subject) -> Iterator[Finding]:
 
 def is_of_model(whole: ast.Module | None, held: set[str]) -> bool:
     """Say whether a file has no networks but the model's, of which another may be the one that is initialised."""
-    classes = [node for node in ast.walk(whole) if isinstance(node, ast.ClassDef)] if whole is not None else []
+    classes = [node for node in walk(whole) if isinstance(node, ast.ClassDef)] if whole is not None else []
     networks = {node.name for node in classes if any(called(base).endswith("Module") for base in node.bases)}
     return networks <= held
 

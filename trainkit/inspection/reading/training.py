@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.reading.observed import Behaviour, behaviour
 from trainkit.inspection.reading.parts import Part, forward_parts
 from trainkit.inspection.recording import Op
-from trainkit.inspection.source import Line, called
+from trainkit.inspection.source import Line, called, unparse
 from trainkit.inspection.subject import Subject, found
 
 SEEDS = ("manual_seed", "seed", "manual_seed_all", "seed_everything", "set_seed")
@@ -105,14 +105,14 @@ def _seeds(subject: Subject, seen: Behaviour | None) -> Iterator[Finding]:
             name = called(call)
             if name.rpartition(".")[2] not in SEEDS or not call.args or not _global_seed(part, call):
                 continue
-            if part.guarded(call, "training") and "not" in ast.unparse(part.around(call)[-1]):
+            if part.guarded(call, "training") and "not" in unparse(part.around(call)[-1]):
                 continue
-            if any(isinstance(outer, ast.With) and "fork_rng" in ast.unparse(outer) for outer in part.around(call)):
+            if any(isinstance(outer, ast.With) and "fork_rng" in unparse(outer) for outer in part.around(call)):
                 continue
             yield found(
                 "seed-in-forward",
                 f"{part.place}: {name}",
-                f"sets the seed of the whole process in forward with {ast.unparse(call)}",
+                f"sets the seed of the whole process in forward with {unparse(call)}",
                 at=part.line(call),
                 evidence=f"the {', '.join(seen.reseeded)} generator is in one state after every pass" if seen else "",
                 effect="every step draws the same dropout masks and noise, and data are shuffled alike",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.reading import settings
 from trainkit.inspection.reading.parts import assigned
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
 REAL = ("requires_grad", "training", "weight", "bias", "grad", "data", "param_groups")
@@ -40,12 +40,8 @@ def attribute_typos(subject: Subject) -> Iterator[Finding]:
         whole = tree(file)
         if whole is None:
             continue
-        read = {
-            node.attr for node in ast.walk(whole) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-        }
-        read |= {
-            node.value for node in ast.walk(whole) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
+        read = {node.attr for node in walk(whole) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+        read |= {node.value for node in walk(whole) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         for node, name, owner in _settings(whole):
             real = _meant(name, owner)
             if real is None or (name in read and not _only_set(whole, name)):
@@ -62,22 +58,22 @@ def attribute_typos(subject: Subject) -> Iterator[Finding]:
 
 
 def _settings(whole: ast.AST) -> Iterator[tuple[ast.stmt | ast.expr, str, str]]:
-    for node in ast.walk(whole):
+    for node in walk(whole):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Attribute):
-                    yield node, target.attr, ast.unparse(target.value)
+                    yield node, target.attr, unparse(target.value)
         elif isinstance(node, ast.Call) and called(node) == "setattr" and len(node.args) == 3:
             name = getattr(node.args[1], "value", None)
             if isinstance(name, str):
-                yield node, name, ast.unparse(node.args[0])
+                yield node, name, unparse(node.args[0])
 
 
 def _only_set(whole: ast.AST, name: str) -> bool:
-    loads = [node for node in ast.walk(whole) if isinstance(node, ast.Attribute) and node.attr == name]
+    loads = [node for node in walk(whole) if isinstance(node, ast.Attribute) and node.attr == name]
     return not any(isinstance(node.ctx, ast.Load) for node in loads) and not any(
-        isinstance(node, ast.Call) and called(node) in ("getattr", "hasattr") and name in ast.unparse(node)
-        for node in ast.walk(whole)
+        isinstance(node, ast.Call) and called(node) in ("getattr", "hasattr") and name in unparse(node)
+        for node in walk(whole)
     )
 
 
@@ -168,7 +164,7 @@ def _reads(subject: Subject, name: str) -> bool:
     return any(
         isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load)
         for whole in trees
-        for node in ast.walk(whole)
+        for node in walk(whole)
     )
 
 
@@ -189,11 +185,11 @@ def idle_statements(subject: Subject) -> Iterator[Finding]:
     """Find statements that compute something and drop it, compare where they should set, or name a method."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if not isinstance(node, ast.Expr):
                 continue
             value, at = node.value, Line(file, node.lineno)
-            text = ast.unparse(value)
+            text = unparse(value)
             if isinstance(value, ast.Attribute) and value.attr in METHODS:
                 yield _idle(
                     f"{text}",
@@ -231,14 +227,14 @@ def _dropped_results(subject: Subject) -> Iterator[Finding]:
         if statement is None or called(statement).rpartition(".")[2].strip("_") != op.name:
             continue
         told.add(op.line)
-        text = ast.unparse(statement)
+        text = unparse(statement)
         message = f"computes {op.name} and drops the result: it does not change its argument in place"
         yield _idle(f"{op.function}: {op.name}", message, op.line, f"Write x = {text}")
 
 
 def _statement(line: Line) -> ast.Call | None:
     whole = tree(line.file)
-    for node in ast.walk(whole) if whole is not None else ():
+    for node in walk(whole) if whole is not None else ():
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and node.lineno == line.line:
             return node.value
     return None

@@ -9,10 +9,13 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.reading.observed import evaluation
-from trainkit.inspection.reading.parts import Part, forward_parts
-from trainkit.inspection.source import called
+from trainkit.inspection.reading.parts import Part, forward_parts, targets_of
+from trainkit.inspection.source import called, tree, unparse, walk
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
+
+DRAWS = frozenset(["rand", "randint", "randrange", "random", "choice", "integers", "sample", "multinomial", "binomial"])
+"""Calls that give another number each time."""
 
 
 def never_run(subject: Subject) -> Iterator[Finding]:
@@ -69,36 +72,32 @@ def _cause(parts: list[Part], name: str, subject: Subject, path: str) -> tuple[P
         for loop in part.walk():
             if not isinstance(loop, ast.For) or not _over(loop.iter, name):
                 continue
-            if any(
-                isinstance(node, ast.If | ast.IfExp | ast.Break | ast.Continue | ast.Try) for node in ast.walk(loop)
-            ):
+            if any(isinstance(node, ast.If | ast.IfExp | ast.Break | ast.Continue | ast.Try) for node in walk(loop)):
                 continue
             last = loop.body[-1]
             if isinstance(last, ast.Return):
                 return part, last, f"returns in the first turn of its loop over self.{name} (indented too far)", "error"
             fixed = _constant(loop, name)
             if fixed is not None:
-                text = (
-                    f"calls {ast.unparse(fixed)} in every turn of its loop over self.{name}, not the loop's own layer"
-                )
+                text = f"calls {unparse(fixed)} in every turn of its loop over self.{name}, not the loop's own layer"
                 return part, fixed, text, "warning"
             lengths = _zipped(loop.iter, part, subject, path)
             if lengths:
                 text = f"zips lists of different lengths ({lengths}), and zip stops at the shortest"
                 return part, loop, text, "warning"
             cut = _sliced(loop.iter, name)
-            if cut is not None:
-                return part, loop, f"goes over {ast.unparse(cut)} only, which leaves layers out", "warning"
+            if cut is not None and not _varies(cut, part, subject):
+                return part, loop, f"goes over {unparse(cut)} only, which leaves layers out", "warning"
     return None
 
 
 def _over(node: ast.expr, name: str) -> bool:
-    return any(isinstance(inner, ast.Attribute) and inner.attr == name for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Attribute) and inner.attr == name for inner in walk(node))
 
 
 def _constant(loop: ast.For, name: str) -> ast.Subscript | None:
     """Return ``self.layers[0]`` in the body of a loop over ``self.layers``."""
-    for node in (inner for statement in loop.body for inner in ast.walk(statement)):
+    for node in (inner for statement in loop.body for inner in walk(statement)):
         fixed = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant | ast.UnaryOp)
         if fixed and isinstance(node, ast.Subscript) and called(node.value) == f"self.{name}":
             return node
@@ -107,7 +106,7 @@ def _constant(loop: ast.For, name: str) -> ast.Subscript | None:
 
 def _zipped(node: ast.expr, part: Part, subject: Subject, path: str) -> str:
     """Return the lengths of lists of layers that a zip is given, if they differ."""
-    for call in ast.walk(node):
+    for call in walk(node):
         if not isinstance(call, ast.Call) or called(call) != "zip":
             continue
         owner = subject.model.get_submodule(path.rpartition(".")[0])
@@ -120,13 +119,50 @@ def _zipped(node: ast.expr, part: Part, subject: Subject, path: str) -> str:
 
 def _sliced(node: ast.expr, name: str) -> ast.expr | None:
     """Return a slice of the list, or a range that ends before it does."""
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Subscript) and isinstance(inner.slice, ast.Slice) and _over(inner.value, name):
             return inner
         short = isinstance(inner, ast.Call) and called(inner) == "range" and inner.args
         if short and isinstance(inner, ast.Call) and any(isinstance(item, ast.BinOp) for item in inner.args):
             return inner
     return None
+
+
+def _varies(cut: ast.expr, part: Part, subject: Subject, depth: int = 3) -> bool:
+    """Say whether how far a loop goes is drawn, given, or set outside of constructors, as in a network that grows."""
+    arguments = getattr(part.code.node, "args", None)
+    given = {item.arg for item in arguments.args + arguments.kwonlyargs} - {"self"} if arguments is not None else set()
+    for node in walk(cut):
+        if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in DRAWS:
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in _reset(subject):
+            return True
+        if isinstance(node, ast.Name) and node.id != "self":
+            made = [
+                item.value
+                for item in part.walk()
+                if isinstance(item, ast.Assign | ast.AugAssign)
+                and any(isinstance(target, ast.Name) and target.id == node.id for target in targets_of(item))
+            ]
+            if node.id in given or (depth and any(_varies(value, part, subject, depth - 1) for value in made)):
+                return True
+    return False
+
+
+def _reset(subject: Subject) -> set[str]:
+    """Return the names of attributes that some statement outside of a constructor sets."""
+    names: set[str] = set()
+    for file in subject.files:
+        whole = tree(file)
+        nodes = walk(whole) if whole is not None else ()
+        makers = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+        first = {id(inner) for maker in makers for inner in walk(maker)}
+        for node in nodes:
+            if isinstance(node, ast.Assign | ast.AugAssign) and id(node) not in first:
+                names |= {target.attr for target in targets_of(node) if isinstance(target, ast.Attribute)}
+            elif isinstance(node, ast.Call) and called(node).endswith((".fill_", ".add_", ".copy_")):
+                names.add(called(node).split(".")[-2])
+    return names
 
 
 RULES = (never_run,)

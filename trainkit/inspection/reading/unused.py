@@ -11,7 +11,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.reading.observed import evaluation
 from trainkit.inspection.reading.parts import assigned
 from trainkit.inspection.recording import Recording
-from trainkit.inspection.source import Code, Line, called, code_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, tree, walk
 from trainkit.inspection.step.view import seen as taken
 from trainkit.inspection.subject import Subject, found
 
@@ -75,11 +75,11 @@ def _is_mentioned(subject: Subject, codes: list[Code], name: str) -> bool:
     for code in codes:
         for method in code.methods().values():
             outside = getattr(method.node, "name", "") != "__init__"
-            if outside and any(_is_way(node, name) for node in ast.walk(method.node)):
+            if outside and any(_is_way(node, name) for node in walk(method.node)):
                 return True
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             named = isinstance(node, ast.Attribute) and node.attr == name and called(node.value) != "self"
             if named and isinstance(node, ast.Attribute) and not _is_kept(whole, node):
                 return True
@@ -95,7 +95,7 @@ def _is_way(node: ast.AST, name: str) -> bool:
 
 
 def _is_kept(whole: ast.AST | None, node: ast.Attribute) -> bool:
-    outer = (item for item in ast.walk(whole) if isinstance(item, ast.Attribute)) if whole is not None else ()
+    outer = (item for item in walk(whole) if isinstance(item, ast.Attribute)) if whole is not None else ()
     return any(item.value is node and item.attr in KEPT for item in outer)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
+from trainkit.inspection.probes.origins import origin
 from trainkit.inspection.recording import Fact, Op
+from trainkit.inspection.source import called, walk
 from trainkit.inspection.step.axioms import at_loss, tried, worth
+from trainkit.inspection.step.slopes import sloped
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.triplets import CLEAR
 from trainkit.inspection.step.view import SHAPING, TARGET, WEIGHT, View, seen, tensor_of
@@ -17,6 +21,10 @@ from trainkit.inspection.subject import Subject, found
 
 SCALING = SHAPING | {"div", "truediv", "mul", "rmul", "float", "to", "clone"}
 """Operations through which similarities stay similarities."""
+RANKING = ("argmin", "argmax", "topk", "kthvalue", "argsort", "cdist", "argpartition", "kneighbors", "query", "pdist")
+"""Calls that choose by distance or similarity."""
+ALL = 0.95
+"""Part of the weight of a row's negatives from which its diagonal is one of them."""
 JUDGES = ("cross_entropy", "log_softmax", "logsumexp", "softmax")
 
 
@@ -37,6 +45,8 @@ def with_itself(subject: Subject) -> Iterator[Finding]:
             continue
         labels = tensor_of(op.inputs[1]) if op.name == "cross_entropy" and len(op.inputs) > 1 else None
         own = labels is not None and labels.dim() == 1 and torch.equal(labels, torch.arange(len(labels)).float())
+        if not own and not _is_pushed(subject, op.inputs[0], scores):
+            continue
         place, line = where(view, op, "similarities")
         yield found(
             "pair-with-itself",
@@ -57,6 +67,20 @@ def with_itself(subject: Subject) -> Iterator[Finding]:
             + ("; the label of row i is that of its other view: (i + n) % (2 * n)" if own else ""),
         )
         return
+
+
+def _is_pushed(subject: Subject, fact: Fact, scores: Tensor) -> bool:
+    """Say whether the loss pushes the diagonal down by all of its share of the softmax, as it does with negatives.
+
+    Where similarities are to be spread as others are, a teacher's, the diagonal has a share that is due to it.
+    """
+    taken = sloped(subject)
+    slope = taken[1].get(fact.number) if taken is not None else None
+    if slope is None or slope.shape != scores.shape:
+        return True
+    pushed = slope.double() / scores.double().softmax(1).clamp_min(1e-12)
+    itself, most = pushed.diagonal()[slope.any(1)], pushed.amax(1)[slope.any(1)]
+    return bool((itself > 0).all() and (itself >= ALL * most).all())
 
 
 def _all_pairs(view: View, fact: Fact) -> Op | None:
@@ -155,7 +179,7 @@ def pairs_turned(subject: Subject) -> Iterator[Finding]:
             fix="loss = same * d ** 2 + (1 - same) * relu(margin - d) ** 2",
         )
         return
-    if drawn[0] is None or drawn[1] is None or drawn[0] == drawn[1]:
+    if drawn[0] is None or drawn[1] is None or drawn[0] == drawn[1] or _is_mined(subject):
         return
     if drawn[0] is not (gap > 0):  # the pairs that are drawn together are the unlike ones
         name = float(high if drawn[1] else low)
@@ -172,6 +196,13 @@ def pairs_turned(subject: Subject) -> Iterator[Finding]:
             effect="similar samples are pushed apart, and different ones become alike",
             fix="loss = same * d ** 2 + (1 - same) * relu(margin - d) ** 2",
         )
+
+
+def _is_mined(subject: Subject) -> bool:
+    """Say whether the source of the pairs ranks distances: a negative that was chosen as near is no similar one."""
+    made = origin(subject, "train_set")
+    calls = (call for part in (made.parts if made is not None else ()) for call in walk(part))
+    return any(called(call).rpartition(".")[2] in RANKING for call in calls if isinstance(call, ast.Call))
 
 
 def _pushes(judge: object, outputs: tuple[Tensor, ...], target: Tensor, chosen: Tensor) -> bool:
@@ -215,7 +246,8 @@ def kept_in_sum(subject: Subject) -> Iterator[Finding]:
         if product is None or values is None or len(values) < max(view.size, 4):
             continue
         diagonal = values.diagonal()
-        if bool((diagonal >= values.amax(1) * 0.999).all()) and not _is_taken_off(view, op, made):
+        largest = bool((diagonal >= values.amax(1) * 0.999).all())
+        if largest and not _is_taken_off(view, op, made) and _is_pushed(subject, made.inputs[0], values.log()):
             place, line = where(view, made, "similarities")
             yield found(
                 "pair-with-itself",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Call, Fact, Op
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Line, code_of, unparse
 from trainkit.inspection.step.climbing import climbs
 from trainkit.inspection.step.likelihoods import RESIDUALS
 from trainkit.inspection.step.policies import discounted
@@ -52,7 +51,7 @@ def actor(subject: Subject) -> Iterator[Finding]:
 def _of_costs(subject: Subject) -> bool:
     """Say whether a step speaks of costs, which an actor is to lower."""
     code = code_of(subject.train_step)
-    return code is not None and any(word in ast.unparse(code.node).lower() for word in COSTS)
+    return code is not None and any(word in unparse(code.node).lower() for word in COSTS)
 
 
 def _judges(view: View) -> set[str]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, code_of, file_of, is_own
+from trainkit.inspection.source import Line, code_of, file_of, is_own, walk
 from trainkit.inspection.subject import Stuck, Subject, found
+from trainkit.inspection.untouched import seed_torch
 
 DIRECTIONS, WIDTH = 8, 1e-5
 """Directions in which a function is differentiated, and the relative step."""
@@ -92,7 +93,7 @@ def _apart(kind: type[Function], given: tuple[Any, ...]) -> float | None:
 
 def _compared(kind: type[Function], given: tuple[Any, ...], places: list[int]) -> float | None:
     def value(*moved: Tensor) -> Tensor:
-        torch.manual_seed(0)
+        seed_torch(0)
         held = dict(zip(places, moved, strict=True))
         out = kind.apply(*(held.get(place, each) for place, each in enumerate(given)))
         parts = [each for each in (out if isinstance(out, tuple) else (out,)) if isinstance(each, Tensor)]
@@ -144,9 +145,9 @@ def _is_flat(value: Any, points: list[Tensor]) -> Tensor:
 def _returned(kind: type[Function]) -> Line | None:
     """Return the line of what ``backward`` returns."""
     code = code_of(kind)
-    for node in ast.walk(code.node) if code is not None else ():
+    for node in walk(code.node) if code is not None else ():
         if isinstance(node, ast.FunctionDef) and node.name == "backward" and code is not None:
-            returned = [each for each in ast.walk(node) if isinstance(each, ast.Return)]
+            returned = [each for each in walk(node) if isinstance(each, ast.Return)]
             return code.line(returned[-1] if returned else node)
     return None
 

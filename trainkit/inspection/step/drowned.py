@@ -9,7 +9,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
-from trainkit.inspection.source import code_of
+from trainkit.inspection.source import code_of, walk
 from trainkit.inspection.step.view import INPUT, PASSING, WEIGHT, View, seen, tensor_of
 from trainkit.inspection.subject import Subject, found
 
@@ -144,7 +144,7 @@ def written_over(subject: Subject) -> Iterator[Finding]:
         return
     arguments = {item.arg for item in getattr(code.node, "args").args[1:]}  # noqa: B009 - a lambda has them too
     for name in sorted(arguments):
-        uses = [node for node in ast.walk(code.node) if isinstance(node, ast.Name) and node.id == name]
+        uses = [node for node in walk(code.node) if isinstance(node, ast.Name) and node.id == name]
         stores = sorted((node.lineno, node.col_offset) for node in uses if isinstance(node.ctx, ast.Store))
         if not stores:
             continue
@@ -166,9 +166,9 @@ def written_over(subject: Subject) -> Iterator[Finding]:
 
 def _replaces(function: ast.AST, stored: ast.Name) -> bool:
     """Say whether an assignment makes the new value of a name of its old one: ``x = x.requires_grad_()``."""
-    for item in ast.walk(function):
-        if isinstance(item, ast.Assign) and any(part is stored for target in item.targets for part in ast.walk(target)):
-            return any(isinstance(part, ast.Name) and part.id == stored.id for part in ast.walk(item.value))
+    for item in walk(function):
+        if isinstance(item, ast.Assign) and any(part is stored for target in item.targets for part in walk(target)):
+            return any(isinstance(part, ast.Name) and part.id == stored.id for part in walk(item.value))
     return False
 
 

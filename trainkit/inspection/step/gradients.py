@@ -19,6 +19,8 @@ from trainkit.inspection.subject import Subject, found
 FLAT = ("sigmoid", "tanh", "softsign", "hardsigmoid")
 FADED, LOST = 1e-4, 1e-5
 """First layer's gradient against the largest layer's."""
+STACK = 6
+"""Flat functions behind each other from which a gradient that has faded will not come back."""
 
 
 def vanishing(subject: Subject) -> Iterator[Finding]:
@@ -60,7 +62,7 @@ def vanishing(subject: Subject) -> Iterator[Finding]:
         "vanishing-gradient",
         place,
         f"lets the gradient vanish before it reaches {first.inputs[1].name or first.module}: {cause}",
-        severity="info" if not named else "error" if ratio < LOST else "warning",
+        severity="info" if not named else "error" if ratio < LOST or len(between) >= STACK else "warning",
         at=line,
         evidence=f"gradient of the first of {len(layers)} layers is {slopes[0]:.1e}, of the largest {max(slopes):.1e}",
         effect="the first layers hardly learn",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, walk
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators, quiet
@@ -168,7 +168,7 @@ def _exchanged(due: Tensor, held: Tensor) -> Tensor:
 def _drawn(subject: Subject) -> Line | None:
     """Return the last line of a collate function that draws a permutation, or reads a batch by one."""
     code = code_of(subject.collate)
-    calls = [node for node in ast.walk(code.node) if isinstance(node, ast.Call)] if code is not None else []
+    calls = [node for node in walk(code.node) if isinstance(node, ast.Call)] if code is not None else []
     drawn = [node for node in calls if called(node).rpartition(".")[2] in ("randperm", "permutation", "flip", "roll")]
     return code.line(max(drawn, key=lambda node: node.lineno)) if code is not None and drawn else None
 

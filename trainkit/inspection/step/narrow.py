@@ -11,6 +11,7 @@ from torch import nn
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
 from trainkit.inspection.step.bounds import ACTIVATIONS
+from trainkit.inspection.step.slopes import behind
 from trainkit.inspection.step.view import INPUT, PASSING, View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -32,8 +33,8 @@ def one_unit(subject: Subject) -> Iterator[Finding]:
         after = _next(view, op.outputs[0])
         if after is None or after.inputs[1].shape[0] < 2 or MEANT.search((op.module or "").lower()):
             continue
-        if not _is_only_way(view, op) or _repeats_input(view):
-            continue
+        if not _is_only_way(view, op) or _repeats_input(view) or behind(op.inputs[0])[0] in view.inputs:
+            continue  # an index of the inputs, of which a curve is learnt, is no middle
         place, line = view.place(op)
         built = subject.where_built(op.module) if op.module else None
         yield found(

@@ -98,7 +98,7 @@ def levels(subject: Subject) -> Iterator[Finding]:
             )
             return
         power = data.square() / (data.square() + rest.square()).clamp(min=1e-12)
-        if not one and len(data) >= MANY and _is_table(clean) and float(power.min()) > HALF:
+        if not one and len(data) >= MANY and _stays_clean(clean) and float(power.min()) > HALF:
             yield found(
                 "schedule-never-noise",
                 place,
@@ -195,8 +195,10 @@ def _term(fact: Fact) -> tuple[Fact, Fact] | None:
     return (small, large) if torch.Size(small.shape).numel() in (1, rows) else None
 
 
-def _is_table(fact: Fact) -> bool:
-    return _table(fact) is not None
+def _stays_clean(fact: Fact) -> bool:
+    """Say whether a coefficient is of a table that holds no small one, whichever of its steps were drawn."""
+    made = _table(fact)
+    return made is not None and made.inputs[0].low is not None and made.inputs[0].low > HALF
 
 
 def _table(fact: Fact) -> Op | None:

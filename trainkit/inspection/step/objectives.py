@@ -14,7 +14,8 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Op, flat
-from trainkit.inspection.source import Line, called, code_of
+from trainkit.inspection.source import Line, called, code_of, unparse, walk
+from trainkit.inspection.step.terms import terms
 from trainkit.inspection.step.view import TARGET, View, seen
 from trainkit.inspection.subject import Subject, found, unpacked
 from trainkit.inspection.untouched import kept_generators, quiet
@@ -204,6 +205,8 @@ def temperature(subject: Subject) -> Iterator[Finding]:
             continue
         if op.outputs and op.outputs[0].shape == () and (op.outputs[0].grad_norm or 0.0) > 1:
             continue  # it is multiplied with more than the share of a term
+        if all(len(terms(loss)) == 1 for loss in view.losses):
+            continue  # no other term is larger than it
         code = code_of(subject.train_step or subject.loss)
         if code is None or _is_squared(code.node, sharp):
             continue
@@ -236,13 +239,13 @@ def _divisor(op: Op) -> float | None:
 
 
 def _is_squared(node: ast.AST, sharp: float) -> bool:
-    for item in ast.walk(node):
+    for item in walk(node):
         if isinstance(item, ast.Call) and called(item).rpartition(".")[2] in ("pow", "square"):
             return True
         if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Pow):
             return True
         if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Mult):
-            factors = [ast.unparse(part) for part in _factors(item)]
+            factors = [unparse(part) for part in _factors(item)]
             if len(factors) != len(set(factors)) or any(_is_number(factor, sharp * sharp) for factor in factors):
                 return True
     return False

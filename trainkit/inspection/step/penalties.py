@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
-from trainkit.inspection.step.terms import SUMS, where
+from trainkit.inspection.step.terms import CUTS, SUMS, where
 from trainkit.inspection.step.view import INPUT, TARGET, WEIGHT, View, seen
 from trainkit.inspection.subject import Subject, found
 
@@ -24,6 +24,9 @@ def without_graph(subject: Subject) -> Iterator[Finding]:
                 continue
             before = view.recording.ancestors(term)
             grads = [op for op in before if op.name == "grad" and not any(fact.requires_grad for fact in op.outputs)]
+            if (cut := _of_weights_alone(view, term, before)) is not None:
+                yield _penalty_cut(view, cut)
+                return
             blind = [op for op in before if not op.grad_enabled and _breaks(view, op)]
             if not grads and (not blind or any(op.name in ("detach", "item", "data") for op in before)):
                 continue
@@ -47,6 +50,29 @@ def without_graph(subject: Subject) -> Iterator[Finding]:
                 else "Freeze the network with requires_grad_(False), and call it with autograd on for the outputs.",
             )
             return
+
+
+def _of_weights_alone(view: View, term: Fact, before: list[Op]) -> Op | None:
+    """Return where a term that hangs on nothing but the weights is cut off from them."""
+    if view.came(term) & {INPUT, TARGET}:
+        return None
+    cuts = [op for op in before if op.name in CUTS or not op.grad_enabled]
+    return next((op for op in cuts if any(fact.name and fact.requires_grad for fact in op.inputs)), None)
+
+
+def _penalty_cut(view: View, cut: Op) -> Finding:
+    how = {"data": ".data", "detach": ".detach()"}.get(cut.name, cut.name) if cut.grad_enabled else "torch.no_grad()"
+    place, line = where(view, cut, how)
+    return found(
+        "penalty-without-graph",
+        place,
+        f"is a penalty on the weights that is computed with {how}: added to the loss, it is a constant without a "
+        "gradient, cut off from the graph",
+        at=cut.line or line or view.loss_line,
+        evidence="the term hangs on the weights alone and does not require a gradient",
+        effect="the penalty is added to the figure and regularises nothing",
+        fix="Compute it from the parameters themselves, such as p.abs().sum(), with autograd on",
+    )
 
 
 def derivative_without_graph(subject: Subject) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import torch
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact
-from trainkit.inspection.source import Code, code_of
+from trainkit.inspection.source import Code, code_of, unparse, walk
 from trainkit.inspection.step.slopes import behind, sloped
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.view import SHAPING, View, seen
@@ -83,10 +83,10 @@ def _code(subject: Subject) -> Code | None:
 def _pairs(code: Code) -> list[tuple[str, str, ast.FunctionDef]]:
     """Return the names of a positive and a negative that differ in nothing else, with their function."""
     pairs: list[tuple[str, str, ast.FunctionDef]] = []
-    for function in ast.walk(code.node):
+    for function in walk(code.node):
         if not isinstance(function, ast.FunctionDef):
             continue
-        names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+        names = {node.id for node in walk(function) if isinstance(node, ast.Name)}
         for name in sorted(names):
             for mine, other in (("positive", "negative"), ("pos", "neg")):
                 twin = name.replace(mine, other)
@@ -98,7 +98,7 @@ def _pairs(code: Code) -> list[tuple[str, str, ast.FunctionDef]]:
 
 def _fact(view: View, code: Code, function: ast.FunctionDef, name: str, subject: Subject) -> Fact | None:
     """Return the scores that a function gives a name: an output of the model, or what a line computed."""
-    for node in ast.walk(function):
+    for node in walk(function):
         if not isinstance(node, ast.Assign) or len(node.targets) != 1:
             continue
         target = node.targets[0]
@@ -122,7 +122,7 @@ def _score(fact: Fact) -> Fact | None:
 
 def _of_energies(subject: Subject, function: ast.FunctionDef) -> bool:
     """Say whether scores are energies, which are low for what is real."""
-    return "energ" in f"{type(subject.model).__name__} {ast.unparse(function)}".lower()
+    return "energ" in f"{type(subject.model).__name__} {unparse(function)}".lower()
 
 
 def _is_term(fact: Fact) -> bool:

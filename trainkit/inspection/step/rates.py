@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainkit.findings import Finding, Severity
-from trainkit.inspection.source import Line, code_of, tree
+from trainkit.inspection.source import Line, code_of, tree, unparse, walk
 from trainkit.inspection.step.trial import Trial, settings, small, steps_ahead, trained
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.step.written import setting_line
@@ -184,7 +184,7 @@ def _key_line(subject: Subject, name: str) -> Line | None:
     """Return the line that writes a group's key."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Dict) and any(getattr(key, "value", None) == name for key in node.keys):
                 return Line(
                     file, next(k.lineno for k in node.keys if k is not None and getattr(k, "value", "") == name)
@@ -228,9 +228,9 @@ def _part_of(subject: Subject, group: dict[str, Any]) -> str:
 def _group_line(subject: Subject, name: str, part: str) -> Line | None:
     """Return the line of the dictionary that makes the group of a part and sets something in it."""
     code = code_of(subject.make_optimizer) if subject.make_optimizer is not None and part else None
-    for node in ast.walk(code.node) if code is not None else ():
+    for node in walk(code.node) if code is not None else ():
         keys = [getattr(key, "value", None) for key in node.keys] if isinstance(node, ast.Dict) else []
-        if name in keys and part in ast.unparse(node) and code is not None:
+        if name in keys and part in unparse(node) and code is not None:
             return code.line(node)
     return None
 

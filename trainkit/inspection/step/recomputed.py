@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import checkpoint as module
 
 from trainkit.findings import Finding
-from trainkit.inspection.source import Line, called, file_of, is_own, tree
+from trainkit.inspection.source import Line, called, file_of, is_own, tree, walk
 from trainkit.inspection.subject import Subject, found
 
 APART = 0.05
@@ -53,8 +53,8 @@ def other_masks(subject: Subject) -> Iterator[Finding]:
 def _switched_off(subject: Subject) -> tuple[str, Line] | None:
     for file in subject.files:
         whole = tree(file)
-        for function in ast.walk(whole) if whole is not None else ():
-            for node in ast.walk(function) if isinstance(function, ast.FunctionDef) else ():
+        for function in walk(whole) if whole is not None else ():
+            for node in walk(function) if isinstance(function, ast.FunctionDef) else ():
                 if not isinstance(node, ast.Call) or "checkpoint" not in called(node):
                     continue
                 for word in node.keywords:
@@ -65,7 +65,7 @@ def _switched_off(subject: Subject) -> tuple[str, Line] | None:
 
 
 def _owner(whole: ast.AST | None, function: ast.FunctionDef) -> str:
-    for node in ast.walk(whole) if whole is not None else ():
+    for node in walk(whole) if whole is not None else ():
         if isinstance(node, ast.ClassDef) and function in node.body:
             return f"{node.name}.{function.name}"
     return function.name

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.watching import watched
+from trainkit.inspection.reading.parts import targets_of
 from trainkit.inspection.recording import Fact, Op, flat
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.step.climbing import climbs
 from trainkit.inspection.step.likelihoods import RESIDUALS
 from trainkit.inspection.step.policies import CHOICES, PRODUCTS, discounted, is_clip, is_log_of_choice, weighed
@@ -174,7 +176,7 @@ def actions(subject: Subject) -> Iterator[Finding]:
     for op in view.path:
         drawn = op.name in ("gather", "take_along_dim") and len(op.inputs) > 1 and _is_drawn(op.inputs[1])
         best = op.name in ("max", "amax") and op.inputs and _is_predicted(view, op)
-        if not drawn and not best:
+        if (not drawn and not best) or (drawn and (_is_judged(view, op) or not _fits(op, taken))):
             continue
         place, line = view.place(op, "action")
         what = "of actions drawn again in the step (sample)" if drawn else "of the best action (max)"
@@ -201,6 +203,23 @@ def _is_drawn(fact: Fact) -> bool:
     while maker is not None and maker.name in ("broadcast_tensors", "long", "expand") and maker.inputs:
         maker = behind(maker.inputs[0])[0].maker
     return maker is not None and maker.name in ("multinomial", "randint", "argmax", "bernoulli", "sample")
+
+
+def _fits(op: Op, taken: list[Tensor]) -> bool:
+    """Say whether numbers that nothing reads may be actions: there is a value for each."""
+    return bool(op.inputs[0].shape) and any(int(item.max()) < op.inputs[0].shape[-1] for item in taken)
+
+
+def _is_judged(view: View, op: Op) -> bool:
+    """Say whether a drawn action is also looked up or compared elsewhere: the step makes a reward of its own for it."""
+    drawn = behind(op.inputs[1])[0].maker
+    for other in view.recording.ops:
+        looked = other.name in ("eq", "ne", "gather", "getitem", "take_along_dim", "index_select", "embedding")
+        if not looked or other is op or len(other.inputs) < 2 or other.outputs[0].requires_grad:
+            continue
+        if any(made is drawn for fact in other.inputs for made in view.recording.ancestors(fact)):
+            return True
+    return False
 
 
 def _is_predicted(view: View, op: Op) -> bool:
@@ -236,7 +255,7 @@ def target_network(subject: Subject) -> Iterator[Finding]:
         for path in followers:
             name = path.rpartition(".")[2]
             used = any(item.startswith(f"{path}.") for item in asked)
-            if used and not _is_updated(subject, name):
+            if used and not _is_updated(subject, name) and not _moves(subject, path):
                 yield _follower(view, path, used, goal)
                 return
             if not used and not any(call.path == path for call in view.recording.calls) and asked:
@@ -290,20 +309,52 @@ def _has_twin(view: View, path: str) -> bool:
     return any([tuple(p.shape) for p in module.parameters()] == shapes for module in others)
 
 
+def _moves(subject: Subject, path: str) -> bool:
+    """Say whether a network follows another in the steps that were watched."""
+    return any(path.split(".")[0] == name for name, _, _ in watched(subject).averages)
+
+
 def _is_updated(subject: Subject, name: str) -> bool:
-    """Say whether a function that is used, and is no constructor, touches the weights of a module."""
+    """Say whether a function that is used, and is not what makes a module, touches its weights or asks for its name."""
     given = {getattr(thing, "__name__", "") for thing in (subject.train_step, subject.evaluate)} | {"train", "eval"}
     for file in subject.files:
         whole = tree(file)
-        nodes = list(ast.walk(whole)) if whole is not None else []
+        nodes = list(walk(whole)) if whole is not None else []
         used = given | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         used |= {node.id for node in nodes if isinstance(node, ast.Name)}
+        making = {id(node) for maker in _makers(nodes, name) for node in walk(maker)}
         for function in nodes:
-            if isinstance(function, ast.FunctionDef) and function.name not in ("__init__", "build"):
-                live = function.name in used or function.name.startswith("__")
-                if live and any(_touches(node, name) for node in ast.walk(function)):
-                    return True
+            named = isinstance(function, ast.FunctionDef) and id(function) not in making
+            live = isinstance(function, ast.FunctionDef) and (function.name in used or function.name.startswith("__"))
+            runs = isinstance(function, ast.Lambda) or (named and live)
+            if runs and any(_touches(node, name) for node in walk(function)):
+                return True
+            if isinstance(function, ast.Call) and _asks_for(function, name):
+                return True
     return False
+
+
+def _makers(nodes: Sequence[ast.AST], name: str) -> Iterator[ast.AST]:
+    """Yield the constructors of the classes that make a module of some name, and ``build``, which makes the model."""
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                makes = any(
+                    isinstance(target, ast.Attribute) and target.attr == name
+                    for inner in walk(method)
+                    for target in targets_of(inner)
+                )
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__" and makes:
+                    yield method
+        elif isinstance(node, ast.FunctionDef) and node.name == "build":
+            yield node
+
+
+def _asks_for(call: ast.Call, name: str) -> bool:
+    """Say whether a call is given the name of a module, to find it by that."""
+    texts = [item.value for item in call.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+    made = called(call).rpartition(".")[2] in ("add_module", "register_module", "print", "setattr", "hasattr")
+    return not made and any(text.strip(".") == name or text.startswith(f"{name}.") for text in texts)
 
 
 def _touches(node: ast.AST, name: str) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
-from trainkit.inspection.source import Line, tree
+from trainkit.inspection.source import Line, tree, walk
 from trainkit.inspection.step.losses import sums_to_one
 from trainkit.inspection.step.mixing import shares_of
 from trainkit.inspection.step.slopes import sloped
@@ -56,16 +56,16 @@ def never_added(subject: Subject) -> Iterator[Finding]:
 def _unused_name(op: Op) -> str | None:
     """Return the name that a function gives to a result and never reads again."""
     whole = tree(op.line.file) if op.line is not None else None
-    for function in ast.walk(whole) if whole is not None else ():
+    for function in walk(whole) if whole is not None else ():
         if not isinstance(function, ast.FunctionDef) or function.name != op.function or op.line is None:
             continue
-        for node in ast.walk(function):
+        for node in walk(function):
             if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
                 continue
             if not node.lineno <= op.line.line <= (node.end_lineno or node.lineno):
                 continue
             name = node.targets[0].id
-            loads = [item for item in ast.walk(function) if isinstance(item, ast.Name) and item.id == name]
+            loads = [item for item in walk(function) if isinstance(item, ast.Name) and item.id == name]
             if name != "_" and all(isinstance(item.ctx, ast.Store) for item in loads):
                 return name
     return None

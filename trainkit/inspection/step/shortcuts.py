@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
-from trainkit.inspection.source import Line, called, tree
+from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.step.bounds import ACTIVATIONS
 from trainkit.inspection.step.structure import LINEAR
 from trainkit.inspection.step.view import SHAPING, View, seen
@@ -76,19 +76,19 @@ def _goes_on(line: Line, callees: set[str]) -> str | None:
     if function is None:
         return None
     statement = next(
-        (n for n in ast.walk(function) if isinstance(n, ast.Assign | ast.Return | ast.Expr) and _holds(n, line.line)),
+        (n for n in walk(function) if isinstance(n, ast.Assign | ast.Return | ast.Expr) and _holds(n, line.line)),
         None,
     )
     if statement is None:
         return None
-    calls = [n for n in ast.walk(statement) if isinstance(n, ast.Call)]
+    calls = [n for n in walk(statement) if isinstance(n, ast.Call)]
     fitting = [n for n in calls if called(n).rpartition(".")[2] in callees or ("" in callees and _is_local(n))]
     given = [arg.id for n in fitting for arg in n.args if isinstance(arg, ast.Name)]
     targets = [item.id for item in getattr(statement, "targets", []) if isinstance(item, ast.Name)]
     for name in given:
         aliases = {name} | {
             target.id
-            for node in ast.walk(function)
+            for node in walk(function)
             if isinstance(node, ast.Assign) and node.lineno < line.line and isinstance(node.value, ast.Name)
             for target in node.targets
             if node.value.id == name and isinstance(target, ast.Name)
@@ -106,7 +106,7 @@ def _is_local(call: ast.Call) -> bool:
 def _is_added(function: ast.AST, statement: ast.AST, name: str) -> bool:
     """Say whether a name stands in a sum, or a list to be joined, at or after a statement."""
     start = getattr(statement, "lineno", 0)
-    for node in ast.walk(function):
+    for node in walk(function):
         parts: list[ast.AST] = []
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             parts = [node.left, node.right]
@@ -128,13 +128,13 @@ def _is_set_between(function: ast.AST, start: int, end: ast.AST, name: str) -> b
         isinstance(node, ast.Assign)
         and start <= node.lineno < last
         and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-        for node in ast.walk(function)
+        for node in walk(function)
     )
 
 
 def _around(line: Line) -> ast.FunctionDef | None:
     whole = tree(line.file)
-    nodes = (n for n in ast.walk(whole) if isinstance(n, ast.FunctionDef)) if whole is not None else ()
+    nodes = (n for n in walk(whole) if isinstance(n, ast.FunctionDef)) if whole is not None else ()
     return max((n for n in nodes if _holds(n, line.line)), key=lambda n: n.lineno, default=None)
 
 

@@ -37,9 +37,9 @@ def dead_terms(subject: Subject) -> Iterator[Finding]:
     if view is None:
         return
     for loss in view.losses:
-        terms = [term for term in _terms(loss) if WEIGHT in view.came(term)]
-        dead = [(term, cut) for term in terms if (cut := _cut(view, term)) is not None]
-        if not dead or len(dead) == len(terms):
+        parts = [term for term in terms(loss) if WEIGHT in view.came(term)]
+        dead = [(term, cut) for term in parts if (cut := _cut(view, term)) is not None]
+        if not dead or len(dead) == len(parts):
             continue
         cut = dead[0][1]
         place, line = where(view, cut, cut.name)
@@ -49,7 +49,7 @@ def dead_terms(subject: Subject) -> Iterator[Finding]:
             f"is a step function ({cut.name}), and a term of the loss hangs on the outputs only through it: "
             "this term has no gradient, it is not differentiable",
             at=line or view.loss_line,
-            evidence=f"{len(dead)} of {len(terms)} terms of the loss give no weight a gradient",
+            evidence=f"{len(dead)} of {len(parts)} terms of the loss give no weight a gradient",
             effect="the term is added to the figure and trains nothing; only the other terms train",
             fix="Leave the threshold out of the loss and compute the term from the probabilities "
             "(a soft Dice takes torch.sigmoid(logits)); detach a term that is only to be shown.",
@@ -57,7 +57,7 @@ def dead_terms(subject: Subject) -> Iterator[Finding]:
         return
 
 
-def _terms(loss: Fact) -> list[Fact]:
+def terms(loss: Fact) -> list[Fact]:
     """Return what a loss is the sum of."""
     terms, waiting, seen_numbers = [], [loss], set[int]()
     while waiting:

@@ -17,11 +17,14 @@ from torch.optim import Optimizer
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.subject import Scratch, Subject, found
+from trainkit.inspection.untouched import kept_generators
 
 SECONDS = 0.5
 """Time that one trial may take; ``deep`` gives ten times that."""
 TOTAL = 1.5
 """Time that all trials of a subject may take together; ``deep`` gives ten times that."""
+SLOW = 3.0
+"""CPU seconds of the recorded step from which no other is taken that only looks at other samples."""
 RECORDED = 10
 """Multiple of its limit from which a trial is not begun, by the time of the recorded step: a plain one takes less."""
 BATCHES = 8
@@ -170,8 +173,7 @@ def _step(subject: Subject, scratch: Scratch | Copies, optimizers: list[Optimize
 def _loss(subject: Subject, model: nn.Module, loss: Any, batch: Any) -> float:
     if subject.train_step is not None:
         return math.nan
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with kept_generators(0):
         kept = {name: value.clone() for name, value in model.named_buffers()}
         model.train()
         value = subject.run(model, loss, batch).loss
@@ -203,6 +205,14 @@ def small(subject: Subject, steps: int) -> bool:
     if subject.deep or sum(parameter.numel() for parameter in subject.model.parameters()) < 3_000_000:
         return True
     subject.once(_left_out).append(steps)
+    return False
+
+
+def worth_a_step(subject: Subject) -> bool:
+    """Say whether one more step may be taken; one that is too slow is told of by :func:`untried`."""
+    if subject.deep or subject.trace.seconds < SLOW:
+        return True
+    subject.once(_left_out).append(1)
     return False
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, flat
-from trainkit.inspection.source import tree
+from trainkit.inspection.source import tree, unparse, walk
 from trainkit.inspection.step.objectives import judged, outputs_of
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.view import View, seen
@@ -115,9 +115,9 @@ def _is_third(subject: Subject) -> bool:
     """Say whether the user names the negative before the positive where three are taken or given together."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == 3:
-                last = [ast.unparse(item).rpartition(".")[2].lower() for item in node.elts[1:]]
+                last = [unparse(item).rpartition(".")[2].lower() for item in node.elts[1:]]
                 if last[0].startswith(("n", "other", "diff")) and last[1].startswith(("p", "same", "sim")):
                     return True
     return False

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Call, Fact, Op
-from trainkit.inspection.source import Line, tree
+from trainkit.inspection.source import Line, tree, walk
 from trainkit.inspection.step.starved import starved
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Subject, found
@@ -169,20 +169,20 @@ def _is_read(view: View, op: Op) -> bool:
 def _is_stored(op: Op) -> bool:
     """Say whether what an operation gave is kept as an attribute, where another function may find it."""
     whole = tree(op.line.file) if op.line is not None else None
-    assigns = [node for node in ast.walk(whole) if isinstance(node, ast.Assign)] if whole is not None else []
+    assigns = [node for node in walk(whole) if isinstance(node, ast.Assign)] if whole is not None else []
     named = {
         item.id for node in assigns if op.line is not None and node.lineno == op.line.line for item in _names(node)
     }
     for node in assigns:
         kept = any(isinstance(target, ast.Attribute) for target in node.targets)
         here = op.line is not None and node.lineno == op.line.line
-        if kept and (here or any(isinstance(n, ast.Name) and n.id in named for n in ast.walk(node.value))):
+        if kept and (here or any(isinstance(n, ast.Name) and n.id in named for n in walk(node.value))):
             return True
     return False
 
 
 def _names(node: ast.Assign) -> Iterator[ast.Name]:
-    return (item for target in node.targets for item in ast.walk(target) if isinstance(item, ast.Name))
+    return (item for target in node.targets for item in walk(target) if isinstance(item, ast.Name))
 
 
 def _is_fed(fact: Fact) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.recording import Fact, Op, Recording, facts_of, recorded
-from trainkit.inspection.source import Line, file_of, fits, tree
+from trainkit.inspection.source import Line, file_of, fits, tree, walk
 from trainkit.inspection.subject import Subject, unpacked
 
 SHAPING = frozenset(
@@ -194,7 +194,7 @@ class View:
         """
         if self.size < 3 or self.subject.train_step is not None:
             return None
-        few = self._of(FEW) if self.size > 2 * FEW else None
+        few = self._of(FEW) if self.size > FEW + 1 else None
         return few if isinstance(few, View) and self._is_alike(few) else self._of(self.size - 1)
 
     def _of(self, count: int) -> View | Exception | None:
@@ -281,7 +281,7 @@ class View:
             return self.subject.where_made(loss) if loss is not None else None
         for file in self.subject.files:
             whole = tree(file)
-            calls = [node for node in ast.walk(whole) if isinstance(node, ast.Call)] if whole is not None else []
+            calls = [node for node in walk(whole) if isinstance(node, ast.Call)] if whole is not None else []
             for call in calls:
                 if fits(call, loss):
                     return Line(file, call.lineno)

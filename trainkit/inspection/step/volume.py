@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Recording, facts_of, recorded
-from trainkit.inspection.source import Line, tree
+from trainkit.inspection.source import Line, tree, walk
 from trainkit.inspection.step.terms import where
 from trainkit.inspection.step.view import INPUT, WEIGHT, View, seen
 from trainkit.inspection.subject import Subject, found, unpacked
@@ -90,7 +90,7 @@ def _speaks_of_it(subject: Subject) -> bool:
     """Say whether a name in the user's code is that of a log-determinant."""
     for file in subject.files:
         whole = tree(file)
-        for node in ast.walk(whole) if whole is not None else ():
+        for node in walk(whole) if whole is not None else ():
             name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
             if name and NAMES.search(name.lower()):
                 return True

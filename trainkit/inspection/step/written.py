@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from trainkit.inspection.source import Code, Line, called, code_of, tree
+from trainkit.inspection.source import Code, Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.subject import Subject
 
 RANDOM = (
@@ -56,11 +56,11 @@ def filling(subject: Subject, parameter: str, *, constant: float | None) -> tupl
     for file in subject.files:
         whole = tree(file)
         for function, place in _functions(whole) if whole is not None else ():
-            for call in ast.walk(function):
+            for call in walk(function):
                 name = called(call).rpartition(".")[2] if isinstance(call, ast.Call) else ""
                 if name not in names:
                     continue
-                text = ast.unparse(call)
+                text = unparse(call)
                 around = _statement(function, call)
                 fits = 2 if _attribute(text, last) else 1 if last in around else 0
                 fits += 1 if owner and owner.split(".")[0] in around else 0
@@ -77,7 +77,7 @@ def _of_any(subject: Subject, names: list[str]) -> Iterator[tuple[str, Line]]:
     for file in subject.files:
         whole = tree(file)
         for function, place in _functions(whole) if whole is not None else ():
-            for call in ast.walk(function):
+            for call in walk(function):
                 if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Name):
                     continue
                 base, _, name = called(call).rpartition(".")
@@ -90,17 +90,17 @@ def _attribute(text: str, last: str) -> bool:
 
 
 def _statement(function: ast.AST, call: ast.AST) -> str:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr | ast.AnnAssign) and call in ast.walk(node):
-            return ast.unparse(node)
+    for node in walk(function):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr | ast.AnnAssign) and call in walk(node):
+            return unparse(node)
     return ""
 
 
 def _functions(whole: ast.AST) -> Iterator[tuple[ast.FunctionDef, str]]:
     """Yield all functions with the names by which people know them."""
-    classes = [node for node in ast.walk(whole) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in walk(whole) if isinstance(node, ast.ClassDef)]
     methods = {id(node): owner.name for owner in classes for node in owner.body}
-    for node in ast.walk(whole):
+    for node in walk(whole):
         if isinstance(node, ast.FunctionDef):
             owner = methods.get(id(node))
             yield node, f"{owner}.{node.name}" if owner else node.name

@@ -1,0 +1,65 @@
+"""Correct: a target network that a method of the agent follows by names."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import TensorDataset
+
+BUG = None
+
+
+def moves(n, seed):
+    g = torch.Generator().manual_seed(seed)
+    s = torch.randn(n, 6, generator=g)
+    a = torch.randint(0, 3, (n,), generator=g)
+    r = (s[torch.arange(n), a] > 0).float()
+    after = s + 0.3 * torch.randn(n, 6, generator=g)
+    done = (torch.rand(n, generator=g) < 0.1).float()
+    return s, a, r, after, done
+
+
+class Agent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.online = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 3))
+        self.target = copy.deepcopy(self.online).requires_grad_(False)
+
+    def follow(self, rate=0.01):
+        weights = dict(self.named_parameters())
+        with torch.no_grad():
+            for name, p in weights.items():
+                if name.startswith("online"):
+                    weights[name.replace("online", "target")].lerp_(p, rate)
+
+    def forward(self, s):
+        return self.online(s)
+
+
+def td(model, batch, optimizer):
+    s, a, r, after, done = batch
+    with torch.no_grad():
+        goal = r + 0.95 * (1 - done) * model.target(after).max(1).values
+    value = F.smooth_l1_loss(model(s).gather(1, a[:, None]).squeeze(1), goal)
+    optimizer.zero_grad()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+def train_step(model, batch, loss, optimizer):
+    value = td(model, batch, optimizer)
+    model.follow()
+    return value
+
+
+def build():
+    return {
+        "model": Agent(),
+        "train_set": TensorDataset(*moves(600, 0)),
+        "val_set": TensorDataset(*moves(200, 1)),
+        "make_optimizer": lambda model: torch.optim.Adam(model.online.parameters(), lr=1e-3),
+        "batch_size": 50,
+        "train_step": train_step,
+    }
