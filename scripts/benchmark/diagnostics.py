@@ -110,7 +110,7 @@ def measured(work: str, steps: int, rounds: int) -> list[tuple[float, float]]:
 
 
 def lower_tenth(seconds: list[float]) -> float:
-    """Return the value that a tenth of some lie below."""
+    """Return the value that a tenth of some lie below; a cost that falls on few steps alone would not show."""
     return sorted(seconds)[len(seconds) // 10]
 
 
@@ -121,6 +121,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--work", choices=(*WORKS, "both"), default="both")
     parser.add_argument("--steps", type=int, help="of a fit; by default as many as take some seconds")
     options = parser.parse_args(arguments)
+    if options.steps is not None and options.steps < 8:
+        parser.error("--steps: at least 8, of which every second one is sampled")
     torch.set_num_threads(1)
     lines = [HEAD]
     for work in WORKS if options.work == "both" else (options.work,):

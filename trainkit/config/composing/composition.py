@@ -243,9 +243,9 @@ def _noted(loader: Any) -> Iterator[list[Any]]:
         yield found
         return
 
-    def noting(defaults: Sequence[Any], *arguments: Any, **named: Any) -> Any:
-        found.extend(defaults)
-        return inner(defaults, *arguments, **named)
+    def noting(*arguments: Any, **named: Any) -> Any:
+        found.extend(named.get("defaults", arguments[0] if arguments else ()))
+        return inner(*arguments, **named)
 
     setattr(loader, name, noting)
     try:

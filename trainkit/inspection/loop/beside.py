@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies
-from trainkit.inspection.loop.following import functions
+from trainkit.inspection.loop.following import functions, words_of
 from trainkit.inspection.loop.graphs import kept
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, code_of, own_line, unparse
+from trainkit.inspection.source import Line, code_of, own_line
 from trainkit.inspection.subject import found, unpacked
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Beside:
         lost: Losses with a graph, before the last backward or update of their step; what comes after is only shown.
         misled: Line at which targets in the data's order met inputs in another one.
         rates: The largest rate at each step.
-        graphs: Operations behind what is kept from step to step, by name, after each step.
+        graphs: The graphs of what is kept from step to step, by name, after each step.
         pulled: Name of the network towards which the model's weights were moved, and by which share.
     """
 
@@ -56,7 +56,7 @@ class Beside:
     misled: list[Line | None] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     stepped: dict[str, Tensor] = field(default_factory=dict)
-    graphs: list[dict[str, int]] = field(default_factory=list)
+    graphs: list[dict[str, list[Any]]] = field(default_factory=list)
     pulled: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
@@ -193,14 +193,16 @@ def average_without_buffers(step: Step) -> Iterator[Finding]:
         stays = [key for key in keys if torch.equal(theirs[key], then[key])]
         moves = [key for key in stays if not torch.equal(ours[key], notes.first[""][key])]
         code = code_of(step.subject.evaluate) if step.subject.evaluate is not None else None
-        evaluated = code is not None and name.rpartition(".")[2] in unparse(code.node)
+        words = words_of(code.node) if code is not None else set()
+        if "update_bn" in words:
+            continue  # it takes the statistics anew
         follows = any(not torch.equal(p, then[key]) for key, p in other.named_parameters())
         if follows and moves:
             yield found(
                 "average-without-buffers",
                 f"{step.place}: {name}",
                 f"moves the weights of {name} and leaves its buffers as they were: {', '.join(moves[:3])}",
-                severity="error" if evaluated else "warning",
+                severity="error" if name.rpartition(".")[2] in words else "warning",
                 at=next((c.line(n) for c in functions(step) for n in c.calls(*WRITES)), step.at),
                 evidence=f"{len(moves)} buffers (running statistics) never change in {name}, and do in the model",
                 effect="averaged weights meet the statistics of the start: its evaluation is wrong",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies, held_by
+from trainkit.inspection.passes import evaluated
 from trainkit.inspection.source import Code, Line, called, code_of, file_of, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
@@ -294,12 +295,10 @@ def held_too_long(step: Step) -> Iterator[Finding]:
     from trainkit.inspection.step.trial import steps_ahead
 
     subject = step.subject
-    if subject.epochs is None and subject.evaluate is not None:
+    if subject.epochs is None:
         return
-    code = code_of(subject.evaluate if subject.evaluate is not None else type(subject.model).forward)
-    read = _words(code.node) if code is not None else set()
-    if subject.evaluate is None and "training" not in read:
-        return  # one forward for both modes evaluates what it trains
+    code = code_of(subject.evaluate) if subject.evaluate is not None else None
+    read = words_of(code.node) if code is not None else _evaluated_parts(subject)
     for name, key, kept in step.seen.averages:
         share = kept ** steps_ahead(subject)
         if not 0.9 < share <= 1 or kept < 0.2 or name.rpartition(".")[2] not in read:
@@ -318,7 +317,15 @@ def held_too_long(step: Step) -> Iterator[Finding]:
         return
 
 
-def _words(node: ast.AST) -> set[str]:
+def _evaluated_parts(subject: Subject) -> set[str]:
+    """Return the parts of the model whose weights a forward pass in ``eval()`` reads."""
+    recording, _, error = evaluated(subject, subject.batch)
+    named = [fact.name for op in recording.ops for fact in op.inputs if fact.name] if error is None else []
+    return {name.split(".")[0] for name in named}
+
+
+def words_of(node: ast.AST) -> set[str]:
+    """Return the names that a tree reads or writes, and those of attributes."""
     names = {item.id for item in walk(node) if isinstance(item, ast.Name)}
     return names | {item.attr for item in walk(node) if isinstance(item, ast.Attribute)}
 

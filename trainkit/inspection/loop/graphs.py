@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.following import functions
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, called, walk
+from trainkit.inspection.source import Line, called, unparse, walk
 from trainkit.inspection.subject import found
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 FEWEST = 4
 """Steps in which something must have grown."""
+OF_TORCH = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
 LONG = 10_000
 """Items of a list from which it holds data, not what some steps left."""
 MOST = 20_000
@@ -55,25 +60,27 @@ def reaches_others(loss: Tensor, known: set[int]) -> bool:
     return any(leaf is not None and id(leaf) not in known for leaf in leaves)
 
 
-def kept(copies: Copies) -> dict[str, int]:
-    """Return the operations behind what the model, and what the user's step holds, keep of graphs, by name."""
+def kept(copies: Copies) -> dict[str, list[Any]]:
+    """Return the last operations of the graphs that the model, and what the user's step holds, keep, by name."""
     things = [*copies.held.items(), *((n, v) for owner in copies.owners for n, v in vars(owner).items())]
-    things += [(name, value) for module in copies.model.modules() for name, value in vars(module).items()]
-    found_in: dict[str, int] = {}
+    for path, module in copies.model.named_modules():
+        own = [(name, value) for name, value in vars(module).items() if name not in OF_TORCH]
+        things += [(f"{path}.{name}".lstrip("."), value) for name, value in own]
+    found_in: dict[str, list[Any]] = {}
     for name, thing in things:
         bounded = isinstance(thing, deque) and thing.maxlen is not None
         holds_some = isinstance(thing, list | tuple | dict | deque) and len(thing) < LONG and not bounded
-        if not name.startswith("_") and (holds_some or isinstance(thing, Tensor)):
-            behind = sum(size(tensor) for tensor in flat(thing) if tensor.grad_fn is not None)
-            if behind:
-                found_in[name] = behind
+        if holds_some or isinstance(thing, Tensor):
+            tensors = flat(list(thing) if isinstance(thing, deque) else thing)
+            if ends := [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]:
+                found_in[name] = ends
     return found_in
 
 
 def grows(step: Step) -> Iterator[Finding]:
     """Tell of a loss whose graph grows from step to step."""
     sizes = [size(value) for value in step.seen.values if isinstance(value, Tensor)]
-    if _is_growing(sizes):
+    if len(sizes) >= FEWEST and sizes[-1] > 1.5 * sizes[1] > 0 and sizes[-1] > sizes[-2] > sizes[1]:
         yield found(
             "graph-grows",
             f"{step.place}: loss",
@@ -87,32 +94,45 @@ def grows(step: Step) -> Iterator[Finding]:
 
 def kept_from_steps(step: Step) -> Iterator[Finding]:
     """Tell of what is kept of each step, for a curve or a mean, with the graph that made it."""
-    notes = step.seen.beside
-    if notes is None or len(notes.graphs) < FEWEST:
+    notes, backward = step.seen.beside, step.seen.events("backward")
+    if notes is None or len(notes.graphs) < FEWEST or not backward:
         return
-    for name in notes.graphs[-1]:
-        sizes = [graphs.get(name, 0) for graphs in notes.graphs]
-        if not _is_growing(sizes):
+    for name, ends in notes.graphs[-1].items():
+        before = [graphs.get(name, []) for graphs in notes.graphs]
+        if not all(one and _is_held(one, other) for one, other in pairwise(before)) or _is_emptied(step, name):
             continue
+        sizes = [sum(1 for end in some for _ in nodes(end)) for some in (before[0], ends)]
         yield found(
             "graph-kept",
             f"{step.place}: {name}",
             f"adds what still has a graph to {name}, step after step: it is not detached",
             severity="warning",
             at=_added(step, name) or step.at,
-            evidence=f"{sizes[0]} operations behind {name} after one step, {sizes[-1]} after {len(sizes)}",
+            evidence=f"{sizes[0]} operations behind {name} after one step, {sizes[1]} after {len(before)}",
             effect="no graph is ever freed: memory grows until it runs out",
             fix="Keep loss.item(), or loss.detach() where the device is not to wait",
         )
         return
 
 
-def _is_growing(sizes: list[int]) -> bool:
-    return len(sizes) >= FEWEST and sizes[-1] > 1.5 * sizes[1] > 0 and sizes[-1] > sizes[-2] > sizes[1]
+def _is_held(before: list[Any], now: list[Any]) -> bool:
+    """Say whether more than all that was kept after one step is kept after the next."""
+    roots = [*(id(end) for end in now)]
+    return all(id(end) in roots or any(holds(other, [end]) for other in now) for end in before) and now != before
+
+
+def _is_emptied(step: Step, name: str) -> bool:
+    """Say whether the user's code empties, or sets anew, what has a name, be it after many steps."""
+    last = re.escape(name.rpartition(".")[2])
+    wanted = re.compile(
+        rf"\b{last}\.(clear|pop|popleft)\(|\bdel [\w.]*{last}\b|\b{last}(\[:\])? = (\[\]|\{{\}}|None|0(\.0)?|list\(\))"
+    )
+    return any(wanted.search(unparse(code.node)) for code in functions(step))
 
 
 def _added(step: Step, name: str) -> Line | None:
     """Return the line of the step that puts something into what has a name."""
+    name = name.rpartition(".")[2]
     for node in walk(step.code.node) if step.code is not None else ():
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         into = called(node).rpartition(".")[0] if isinstance(node, ast.Call) else ""

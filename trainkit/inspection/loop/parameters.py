@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.loop import losses, state
 from trainkit.inspection.loop.copies import copies_with
 from trainkit.inspection.loop.watching import STRAY, watched
-from trainkit.inspection.source import Line, called, code_of, tree, walk
+from trainkit.inspection.source import Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 
 NAMED = 4
@@ -74,7 +75,7 @@ def _on_one_gradient(subject: Subject) -> bool:
     for events in steps:
         stepped: set[int] = set()
         for event in events:
-            if event.kind == "backward":
+            if event.kind in ("backward", "zero_grad"):
                 stepped.clear()
             elif event.kind == "step" and event.which is not None and event.which != STRAY:
                 if any(held[event.which] & held[other] for other in stepped - {event.which}):
@@ -130,16 +131,28 @@ def _missing(subject: Subject, names: dict[int, str], counts: Counter[int]) -> I
 
 
 def _graded(subject: Subject) -> set[str] | None:
-    """Return the parameters that get a gradient, and that no step by hand moves; None where that cannot be seen."""
+    """Return the parameters that get a gradient, and that nothing moves by hand; None where that cannot be seen."""
+    model = subject.given if subject.given is not None else subject.model
+    by_hook = {name for name, p in model.named_parameters() if getattr(p, "_post_accumulate_grad_hooks", None)}
     if subject.train_step is not None:
         try:
             seen = watched(subject)
         except Stuck:
             return None
-        return seen.unheld if seen.error is None and seen.steps else None
+        if seen.error is None and seen.steps:
+            return {name for name in seen.unheld - by_hook if not _is_written(subject, name)}
     if not subject.runs:
         return None
-    return {name for name, gradient in subject.trace.gradients.items() if gradient is not None}
+    return {name for name, gradient in subject.trace.gradients.items() if gradient is not None} - by_hook
+
+
+def _is_written(subject: Subject, name: str) -> bool:
+    """Say whether the user's code writes into a parameter of the user's own name, be it in some steps only."""
+    last = name.rpartition(".")[2]
+    if last in ("weight", "bias"):
+        return False  # what is written there is how layers start
+    wanted = re.compile(rf"\.{re.escape(last)}(\.data)?\.(add|sub|mul|copy|lerp|fill|clamp)_\(")
+    return any(wanted.search(unparse(whole)) for file in subject.files if (whole := tree(file)) is not None)
 
 
 def _strangers(subject: Subject, names: dict[int, str], given: list[Tensor]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainkit.findings import Finding
-from trainkit.inspection.passes import distance
+from trainkit.inspection.passes import NEAR, distance, evaluated
 from trainkit.inspection.probes.tables import affordable, indexed
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, called, code_of, unparse, walk
@@ -63,7 +63,8 @@ def _batch(subject: Subject) -> Batch | None:
         return None
     known = [single for single in singles if single is not None]
     inputs, target = whole
-    if all(x.dim() > 1 and len(x) != 1 == x.shape[1] for x, _ in known) and inputs.dim() > 1:  # time first
+    second = all(x.dim() > 1 and len(x) != 1 == x.shape[1] for x, _ in known)
+    if second and inputs.dim() > 1 and inputs.shape[1] == len(samples):  # time first
         known = [(x.transpose(0, 1), y) for x, y in known]
         inputs = inputs.transpose(0, 1)
     fitting = all(x.dim() == inputs.dim() and len(x) == 1 and x.dtype == inputs.dtype for x, _ in known)
@@ -189,14 +190,17 @@ def kept(subject: Subject) -> Iterator[Finding]:
             before.append(given)
             after.append(made)
         else:
+            if _whole_again(before, after) and _cast(subject) is None:
+                continue  # whole numbers are wanted
             told = _lost(before, after)
             if told is not None:
                 lost, kind, which = told
+                cast = "whole numbers" if _whole_again(before, after) else str(after[0].dtype).removeprefix("torch.")
                 yield found(
                     "collate-truncates",
                     "collate",
                     f"casts {'float targets' if part and kind == 'point' else 'targets' if part else 'inputs'} to "
-                    f"{str(after[0].dtype).removeprefix('torch.')}: {TOLD[kind]}",
+                    f"{cast}: {TOLD[kind]}",
                     at=_cast(subject) or subject.where_made(subject.collate),
                     evidence=lost,
                     effect=f"the model {'learns' if part else 'reads'} other numbers: {which}",
@@ -224,9 +228,9 @@ def shifted(subject: Subject) -> Iterator[Finding]:
         parts = [single[number] for single in singles]
         if not _name_rows(part, parts, rows):
             continue
-        axis = 1 if all(len(item) == len(part) for item in parts) else 0
+        axis = 1 if len(part) == 2 else 0
         joined = torch.cat(parts, axis)
-        if part.shape == joined.shape and torch.equal(part, joined):
+        if part.shape == joined.shape and torch.equal(part, joined) and _are_mixed_up(subject, samples):
             yield found(
                 "indices-not-shifted",
                 "collate",
@@ -241,16 +245,28 @@ def shifted(subject: Subject) -> Iterator[Finding]:
 
 
 def _name_rows(part: Tensor, parts: list[Tensor], rows: list[int]) -> bool:
-    """Say whether a part of a batch holds, for each sample, indices of its rows, mostly of the last one too."""
-    if part.is_floating_point() or part.dtype == torch.bool or part.dim() != 2 or not all(rows) or len(set(rows)) < 2:
+    """Say whether a part of a batch holds pairs of indices of each sample's rows, mostly of the last one too."""
+    if part.is_floating_point() or part.dtype == torch.bool or part.dim() != 2 or 2 not in part.shape:
         return False
-    if not all(item.numel() for item in parts):
+    axis = 1 if len(part) == 2 else 0
+    others = {item.shape[1 - axis] for item in parts if item.dim() == 2} | {part.shape[1 - axis]}
+    if not all(rows) or len(set(rows)) < 2 or others != {2} or not all(item.numel() for item in parts):
         return False
     ends = [(int(item.min()), int(item.max())) for item in parts]
     reached = sum(high == count - 1 for (_, high), count in zip(ends, rows, strict=True))
     return all(0 <= low <= high < count for (low, high), count in zip(ends, rows, strict=True)) and 2 * reached > len(
         rows
     )
+
+
+def _are_mixed_up(subject: Subject, samples: list[Any]) -> bool:
+    """Say whether the model gives the last sample something else beside the others than alone: it shifts nothing."""
+    alone, together = (evaluated(subject, subject.collated(some))[1:] for some in (samples[-1:], samples))
+    a, b = next(flat(alone[0]), None), next(flat(together[0]), None)
+    if alone[1] is not None or together[1] is not None or a is None or b is None or a.dim() == 0 or len(b) < len(a):
+        return False
+    apart = distance(a, b[-len(a) :])
+    return apart is not None and apart > NEAR
 
 
 def _rows(single: list[Tensor], whole: list[Tensor]) -> int:

@@ -219,8 +219,13 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
 
 def _are_windows(rows: Tensor) -> bool:
     """Say whether a row is the one before, moved on: where two series come near once, so do many of their windows."""
-    shifts = range(1, min(rows.shape[1] // 2, STEPS) + 1)
-    return any(bool((rows[1:, :-by] == rows[:-1, by:]).all(1).double().mean() > 0.5) for by in shifts)
+    shifts = [by for by in range(1, min(rows.shape[1] // 2, STEPS) + 1) if _follow(rows[:9], by) > 0.5]
+    return any(_follow(rows, by) > 0.5 for by in shifts)
+
+
+def _follow(rows: Tensor, by: int) -> float:
+    """Return the share of rows that are the one before, moved on by so many values."""
+    return float((rows[1:, :-by] == rows[:-1, by:]).all(1).double().mean())
 
 
 def _counts(

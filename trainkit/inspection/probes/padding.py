@@ -145,14 +145,17 @@ def _by_data(subject: Subject) -> Moved | None:
 def _by_series(subject: Subject) -> Moved | None:
     """Take away zeros that the data set has put behind its series of numbers, as far as some have them in common."""
     samples = subject.samples(READ)
-    series = [part[0] if isinstance(part := sample[0], tuple | list) and part else part for sample in samples]
+    read = [list(flat(unpacked(sample)[0])) for sample in samples]
+    if not all(len(parts) > 1 for parts in read):
+        return None  # nothing tells zeros that are padding from zeros that are data
+    series = [parts[0] for parts in read]
     if len(series) < READ // 2 or not all(isinstance(x, Tensor) and x.dim() == 2 for x in series):
         return None
     if len({x.shape for x in series}) > 1 or not all(x.is_floating_point() for x in series):
         return None
     steps = torch.stack(series).abs().sum(2)
     lengths = _lengths((steps > 0).long())
-    if lengths is None or bool((steps[:, -1] > 0).all()):
+    if lengths is None or not any(_tells(read, lengths, number) for number in range(1, len(read[0]))):
         return None
     order = lengths.argsort()[:PROBED]
     size, width = int(lengths[order].max()), steps.shape[1]
@@ -170,6 +173,13 @@ def _by_series(subject: Subject) -> Moved | None:
         return None
     apart = distance(a, b)
     return None if apart is None else Moved(apart, size, width, 1 - float(lengths.double().mean()) / width)
+
+
+def _tells(samples: list[list[Tensor]], lengths: Tensor, number: int) -> bool:
+    """Say whether another input of each sample is its length, or a mask of as many steps."""
+    parts = [parts[number] for parts in samples if number < len(parts)]
+    told = [float(part.double().sum()) for part in parts]
+    return len(told) == len(samples) and all(abs(a - b) < 0.5 for a, b in zip(told, lengths.tolist(), strict=True))
 
 
 def _lengths(tokens: Tensor) -> Tensor | None:

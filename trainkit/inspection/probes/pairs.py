@@ -75,10 +75,10 @@ def _are_stored(data: Any, index: int, targets: list[Tensor]) -> bool:
     while isinstance(data, Subset):
         data, index = data.dataset, int(data.indices[index])
     for value in vars(data).values() if hasattr(data, "__dict__") else ():
-        if not isinstance(value, Tensor | np.ndarray | list | tuple) or len(value) <= index:
+        if not isinstance(value, Tensor | np.ndarray | list | tuple) or _is_one(value) or len(value) <= index:
             continue
         kept = value[index]
-        if not isinstance(kept, Tensor | np.ndarray | list | tuple):
+        if not isinstance(kept, Tensor | np.ndarray | list | tuple) or _is_one(kept):
             continue
         try:
             rows = [torch.as_tensor(row).flatten() for row in kept] if len(kept) <= SEVERAL else []
@@ -87,6 +87,11 @@ def _are_stored(data: Any, index: int, targets: list[Tensor]) -> bool:
         if len(rows) > 1 and all(any(_same(target.flatten(), row) for row in rows) for target in targets):
             return True
     return False
+
+
+def _is_one(value: Any) -> bool:
+    """Say whether a tensor or array is a single number, without a length."""
+    return getattr(value, "ndim", 1) == 0
 
 
 def _again(subject: Subject, indices: list[int], count: int) -> list[Sample]:

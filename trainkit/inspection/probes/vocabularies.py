@@ -105,8 +105,11 @@ def _by_first_use(subject: Subject) -> tuple[Line | None, str] | None:
     train, val = (table(subject, name) if call is not None else None for name in ("train_set", "val_set"))
     if train is None or val is None or train.raw is None or val.raw is None or not (train.complete and val.complete):
         return None
-    ways = ((_counts_up, "count up in the order of first use"), (_ranks, "are ranks of how often words occur"))
-    how = next((told for numbered, told in ways if numbered(train.raw) and numbered(val.raw)), None)
+    how = None
+    if _counts_up(train.raw) and _counts_up(val.raw):
+        how = "count up in the order of first use"
+    elif _own_call(subject) is not None and _ranks(train.raw) and _ranks(val.raw):
+        how = "are ranks of how often words occur"
     if call is None or how is None:
         return None
     size = min(train.raw.shape[0], val.raw.shape[0])
@@ -126,14 +129,25 @@ def _counts_up(tokens: Tensor) -> bool:
 
 def _ranks(tokens: Tensor) -> bool:
     """Say whether an id is the rarer the larger it is, without exception; the first may be of unknown words."""
-    counts = tokens.flatten().bincount()[1:] if int(tokens.min()) >= 0 else tokens.new_zeros(0)
-    return len(counts) >= KINDS and bool((counts > 0).all()) and bool((counts.diff() <= 0).all())
+    if tokens.is_floating_point() or int(tokens.min()) < 0:
+        return False
+    kinds, counts = np.unique(tokens.flatten().numpy(), return_counts=True)
+    kinds, counts = kinds[kinds > 0], counts[kinds > 0]
+    return len(kinds) >= KINDS and int(kinds[-1]) == len(kinds) and bool((np.diff(counts) <= 0).all())
 
 
 def _numbering_call(subject: Subject) -> Line | None:
-    """Return the line that calls, for the validation set alone, what numbers words."""
+    """Return the line that calls, for the validation set alone, what numbers words; else that of the set."""
+    val = origin(subject, "val_set")
+    if val is None or not any(_numbers(part) for part in val.parts):
+        return None
+    return _own_call(subject) or val.line
+
+
+def _own_call(subject: Subject) -> Line | None:
+    """Return the line that calls what numbers words in making the validation set, and not the other."""
     train, val = origin(subject, "train_set"), origin(subject, "val_set")
-    if train is None or val is None or not any(_numbers(part) for part in val.parts):
+    if train is None or val is None:
         return None
     names = _numbering(val)
     for part in [val.entry, *val.parts]:
@@ -142,7 +156,7 @@ def _numbering_call(subject: Subject) -> Line | None:
         for node in walk(part):
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in names:
                 return Line(val.file, node.lineno)
-    return val.line
+    return None
 
 
 def _numbering(made: Origin) -> set[str]:

@@ -70,8 +70,11 @@ def loadings(subject: Subject) -> Iterator[Loading]:
 def _given(whole: ast.Module | None, function: ast.FunctionDef, kind: str) -> dict[str, str]:
     """Return the arguments that some call of a function gives a new model as."""
     names = [item.arg for item in function.args.args]
-    for node in walk(whole) if whole is not None else ():
-        if isinstance(node, ast.Call) and called(node) == function.name:
+    made = [node for node in walk(whole) if isinstance(node, ast.Call)] if whole is not None else []
+    if sum(called(node).rpartition(".")[2] == kind for node in made) != 1:
+        return {}  # another of its class may be what is loaded
+    for node in made:
+        if called(node) == function.name:
             for name, given in zip(names, node.args, strict=False):
                 if isinstance(given, ast.Call) and called(given).rpartition(".")[2] == kind:
                     return {name: ""}

@@ -24,6 +24,8 @@ T = TypeVar("T")
 MANY = 20_000
 FEW = 6
 """Samples in a batch that is passed only to see what a model does."""
+SLOW = 1.0
+"""CPU seconds of the recorded step from which two of them must do."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -94,9 +96,10 @@ def _tried(subject: Subject, what: Callable[[Subject], T]) -> T | None:
 
 
 def few(subject: Subject) -> Any:
-    """Return a batch of a few samples."""
+    """Return a batch of a few samples; of two where a step is slow, for what is left behind hangs on no number."""
     try:
-        return subject.collated(subject.samples(min(FEW, subject.batch_size)))
+        count = 2 if subject.runs and subject.trace.seconds > SLOW else FEW
+        return subject.collated(subject.samples(min(count, subject.batch_size)))
     except Exception as error:
         raise Stuck(f"gives no batch: {type(error).__name__}: {error}") from error
 
