@@ -1,6 +1,7 @@
 """The plan of the house, held: import directions, no cycles, and budgets that keep the files readable."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -191,3 +192,9 @@ def test_each_public_name_is_there(name: str) -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Trainor'"):
         _ = trainkit.Trainor
+
+
+def test_trees_of_the_users_code_are_walked_by_what_keeps_them() -> None:
+    """Hundreds of rules read the same few trees; each that walks one anew costs every check its time."""
+    own = [path for path in (ROOT / "trainkit" / "inspection").rglob("*.py") if path.name != "source.py"]
+    assert [path.name for path in own if re.search(r"\bast\.(walk|unparse)\(", path.read_text())] == []

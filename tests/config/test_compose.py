@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 from hydra import compose as compose_by_hydra
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import MISSING, OmegaConf
 
 import trainkit
+from trainkit.config.composing import composition
 from trainkit.config.composing.compose import adopt, compose, composed, is_plain_name, plain, read_line, to_yaml
 from trainkit.config.composing.recipes import folder
 from trainkit.config.paths import at
@@ -717,3 +720,25 @@ def test_a_recipe_of_trainkits_with_a_suffix_is_that_recipe(tmp_path: Path, monk
     (tmp_path / "mlq.yaml").write_text("seed: 1\n")
     (finding,) = composed(["recipe=mlp.yaml"]).findings
     assert "Did you mean 'recipe=mlp'?" in str(finding)
+
+
+def test_the_files_noted_in_composing_are_those_that_hydra_lists_and_are_asked_for_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    choices = ["recipe=cnn", "optimizer=sgd"]
+    noted = composition.base(choices)
+    asked: list[str] = []
+    listed = ConfigLoaderImpl.compute_defaults_list
+
+    def asking(self: ConfigLoaderImpl, *arguments: Any) -> Any:
+        asked.append("again")
+        return listed(self, *arguments)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "compute_defaults_list", asking)
+    assert composition.base(choices).entries == noted.entries
+    assert not asked
+    monkeypatch.setattr(
+        composition, "_noted", lambda loader: nullcontext([])
+    )  # as with a release that has no such step
+    assert composition.base(choices).entries == noted.entries
+    assert asked == ["again"]

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from fits import Kept, examined, mlp, task, trainer
 from torch import Tensor, nn
 
 from trainkit.diagnostics import Activations
+from trainkit.diagnostics.activations import Site, Stuck
+from trainkit.diagnostics.nonlinear import Kind
 from trainkit.errors import ConfigError
 
 
@@ -125,6 +128,21 @@ def test_a_unit_that_fires_once_is_alive_again() -> None:
     row = diagnostic.state_dict()["row"]
     assert row[0, 1] == 16 * 32
     assert row[0, 0] < 16 * 16
+
+
+def test_a_unit_that_gives_nan_is_not_dead() -> None:
+    stuck, kind = Stuck(), Kind("zeros", 0.0, 0.0)
+    for live in (np.float32([0.0, np.nan]),) * 4:
+        _, dead = stuck.add({"layer": Site(kind, torch.zeros(2), 2, 100)}, live, window=200)
+    assert dead == {"layer": 0.5}  # the unit of zeros alone
+
+
+def test_counts_of_an_older_checkpoint_go_on() -> None:
+    stuck, site = Stuck(), Site(Kind("zeros", 0.0, 0.0), torch.zeros(2), 2, 50)
+    older = {"layers": {"layer": ["zeros", 2]}, "row": torch.tensor([[150, 0], [3, 0]])}  # whole numbers
+    stuck.load_state_dict(older)
+    _, dead = stuck.add({"layer": site}, np.float32([0.0, 7.0]), window=200)
+    assert dead == {"layer": 0.5}
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.Sigmoid])

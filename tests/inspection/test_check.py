@@ -220,3 +220,31 @@ def test_short_trainings_that_are_left_out_are_told(width: int, deep: bool) -> N
     left_out = [finding for finding in findings if finding.rule == "not-tried"]
     assert [finding.severity for finding in left_out] == ["info"] * (width > 1000 and not deep)
     assert all("--deep" in finding.fix for finding in left_out)
+
+
+class Logarithm(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.log()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_slow_step_is_not_taken_again_for_extreme_samples_and_that_is_told(
+    slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainkit.inspection.step.trial.SLOW", 0.0 if slow else 1e9)
+    monkeypatch.setattr("trainkit.inspection.step.trial.RECORDED", 1e9)
+    x = torch.randn(64, 5, generator=torch.Generator().manual_seed(0)).abs() + 0.1
+    x[50] = 0.0  # the one sample whose logarithm breaks is in no ordinary batch
+    model = nn.Sequential(Logarithm(), nn.Linear(5, 2))
+    findings = trainkit.check(
+        model, loss=nn.CrossEntropyLoss(), train_set=TensorDataset(x, (x[:, 0] > 0.7).long()), batch_size=8
+    )
+    assert any(finding.rule == "numbers-break" for finding in findings) is not slow
+    assert any("one step on the extreme samples left out" in str(finding) for finding in findings) is slow
+
+
+def test_a_check_leaves_no_seed_for_devices_that_are_not_in_use() -> None:
+    waiting = len(torch.cuda._queued_calls)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    trainkit.check(model, loss=nn.MSELoss(), train_set=TensorDataset(torch.randn(40, 3), torch.randn(40, 1)))
+    assert len(torch.cuda._queued_calls) == waiting

@@ -82,9 +82,8 @@ class Stuck:
         np.copyto(self._row, 0, where=~(live <= self._borne))  # NaN is not stuck
         alive = np.add.reduceat(live, self._starts).tolist()
         seen = zip(layers.items(), alive, sizes, strict=True)
-        return {name: max(0.0, 1.0 - count / (units * size)) for (name, (_, units)), count, size in seen}, self.dead(
-            window
-        )
+        idle = {name: max(0.0, 1.0 - count / (units * size)) for (name, (_, units)), count, size in seen}
+        return idle, self.dead(window)
 
     def dead(self, window: int) -> dict[str, float]:
         """Return the share of each layer's units that are dead."""

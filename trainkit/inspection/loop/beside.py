@@ -184,6 +184,10 @@ def teacher_in_train(step: Step) -> Iterator[Finding]:
 def average_without_buffers(step: Step) -> Iterator[Finding]:
     """Tell of an average of the weights whose buffers stay as they were."""
     notes = step.seen.beside
+    code = code_of(step.subject.evaluate) if step.subject.evaluate is not None else None
+    words = words_of(code.node) if code is not None else set()
+    if "update_bn" in words:
+        return  # it takes the statistics anew
     for name, other in notes.others.items() if notes is not None else ():
         assert notes is not None
         ours, theirs, then = notes.copies.model.state_dict(), other.state_dict(), notes.first[name]
@@ -192,10 +196,6 @@ def average_without_buffers(step: Step) -> Iterator[Finding]:
         keys = [key for key, value in other.named_buffers() if value.is_floating_point() and key in ours]
         stays = [key for key in keys if torch.equal(theirs[key], then[key])]
         moves = [key for key in stays if not torch.equal(ours[key], notes.first[""][key])]
-        code = code_of(step.subject.evaluate) if step.subject.evaluate is not None else None
-        words = words_of(code.node) if code is not None else set()
-        if "update_bn" in words:
-            continue  # it takes the statistics anew
         follows = any(not torch.equal(p, then[key]) for key, p in other.named_parameters())
         if follows and moves:
             yield found(

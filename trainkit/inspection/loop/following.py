@@ -295,7 +295,7 @@ def held_too_long(step: Step) -> Iterator[Finding]:
     from trainkit.inspection.step.trial import steps_ahead
 
     subject = step.subject
-    if subject.epochs is None:
+    if subject.epochs is None or not step.seen.averages:
         return
     code = code_of(subject.evaluate) if subject.evaluate is not None else None
     read = words_of(code.node) if code is not None else _evaluated_parts(subject)

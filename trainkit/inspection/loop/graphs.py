@@ -117,7 +117,7 @@ def kept_from_steps(step: Step) -> Iterator[Finding]:
 
 def _is_held(before: list[Any], now: list[Any]) -> bool:
     """Say whether more than all that was kept after one step is kept after the next."""
-    roots = [*(id(end) for end in now)]
+    roots = {id(end) for end in now}
     return all(id(end) in roots or any(holds(other, [end]) for other in now) for end in before) and now != before
 
 

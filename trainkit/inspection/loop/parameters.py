@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.loop import losses, state
 from trainkit.inspection.loop.copies import copies_with
-from trainkit.inspection.loop.watching import STRAY, watched
+from trainkit.inspection.loop.watching import STRAY, Watched, watched
 from trainkit.inspection.source import Line, called, code_of, tree, unparse, walk
 from trainkit.inspection.subject import Stuck, Subject, found
 
@@ -65,14 +65,9 @@ def _several_times(
 
 def _on_one_gradient(subject: Subject) -> bool:
     """Say whether the user's step lets two optimizers move one parameter along the gradient of one backward pass."""
-    if subject.train_step is None:
-        return False
+    seen = _watched(subject)
     held = [{id(p) for group in o.param_groups for p in group["params"]} for o in subject.optimizers]
-    try:
-        steps = watched(subject).steps
-    except Stuck:
-        return False
-    for events in steps:
+    for events in seen.steps if seen is not None else ():
         stepped: set[int] = set()
         for event in events:
             if event.kind in ("backward", "zero_grad"):
@@ -82,6 +77,14 @@ def _on_one_gradient(subject: Subject) -> bool:
                     return True
                 stepped.add(event.which)
     return False
+
+
+def _watched(subject: Subject) -> Watched | None:
+    """Return what the user's own steps did; None where there are none or nothing can be copied."""
+    try:
+        return watched(subject) if subject.train_step is not None else None
+    except Stuck:
+        return None
 
 
 def _frozen(subject: Subject, names: dict[int, str], groups: list[Any]) -> Iterator[Finding]:
@@ -134,13 +137,9 @@ def _graded(subject: Subject) -> set[str] | None:
     """Return the parameters that get a gradient, and that nothing moves by hand; None where that cannot be seen."""
     model = subject.given if subject.given is not None else subject.model
     by_hook = {name for name, p in model.named_parameters() if getattr(p, "_post_accumulate_grad_hooks", None)}
-    if subject.train_step is not None:
-        try:
-            seen = watched(subject)
-        except Stuck:
-            return None
-        if seen.error is None and seen.steps:
-            return {name for name in seen.unheld - by_hook if not _is_written(subject, name)}
+    seen = _watched(subject)
+    if seen is not None and seen.error is None and seen.steps:
+        return {name for name in seen.unheld - by_hook if not _is_written(subject, name)}
     if not subject.runs:
         return None
     return {name for name, gradient in subject.trace.gradients.items() if gradient is not None} - by_hook

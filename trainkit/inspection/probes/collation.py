@@ -18,7 +18,7 @@ from trainkit.inspection.probes.tables import affordable, indexed
 from trainkit.inspection.recording import flat
 from trainkit.inspection.source import Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found, unpacked
-from trainkit.inspection.untouched import kept_generators, quiet
+from trainkit.inspection.untouched import kept_generators
 
 COLLECTED = re.compile(r"(edge|index|indices|adj|pair|bond|link)\w*\.(append|extend)|cat\(.*(edge|index|indices|adj)")
 """How a collate puts indices together."""
@@ -44,19 +44,41 @@ class Batch:
     target: Any
 
 
-def _batch(subject: Subject) -> Batch | None:
-    """Collate samples; None where that draws at random, or single batches tell nothing of rows of a large one."""
+@dataclass(frozen=True, slots=True)
+class Collated:
+    """What the user's collate makes of some samples: of each alone, and of all of them; None where it raises."""
+
+    samples: list[Any]
+    singles: list[Any]
+    whole: Any
+
+
+def _collated(subject: Subject) -> Collated | None:
+    """Return samples collated, once for all rules; None where there is no collate or it takes no single samples."""
     if subject.collate is None or not indexed(subject.train_set) or not affordable(subject, TRIED):
         return None
     samples = subject.samples(TRIED)
     try:
-        with kept_generators(), quiet():
-            singles = [_parts(subject.collated([sample])) for sample in samples]
-        with kept_generators(1), quiet():
-            again = [_parts(subject.collated([sample])) for sample in samples]
-            whole = _parts(subject.collated(samples))
+        with kept_generators():
+            singles = [subject.collated([sample]) for sample in samples]
     except Exception:  # noqa: BLE001 - a collate may need several samples
         return None
+    try:
+        with kept_generators(1):
+            whole = subject.collated(samples)
+    except Exception:  # noqa: BLE001 - nor need samples fit together
+        whole = None
+    return Collated(samples, singles, whole)
+
+
+def _batch(subject: Subject) -> Batch | None:
+    """Return a batch and its samples; None where that draws at random, or single ones tell nothing of its rows."""
+    held = subject.once(_collated)
+    if held is None or held.whole is None:
+        return None
+    samples, singles, whole = held.samples, [_parts(single) for single in held.singles], _parts(held.whole)
+    with kept_generators(1):
+        again = [_parts(subject.collated([sample])) for sample in samples]
     if whole is None or any(single is None for single in singles):
         return None
     if any(distance(one, other) != 0.0 for one, other in zip(singles, again, strict=True)):
@@ -178,30 +200,29 @@ def _cutting(subject: Subject) -> Line | None:
 
 def kept(subject: Subject) -> Iterator[Finding]:
     """Hold the numbers of a batch against those of its samples: a cast loses what the new type cannot hold."""
-    if subject.collate is None or not indexed(subject.train_set) or not affordable(subject, TRIED):
-        return
-    samples = subject.samples(TRIED)
-    for part in (1, 0):
+    held = subject.once(_collated)
+    for part in (1, 0) if held is not None else ():
         before, after = [], []
-        for sample in samples:
-            given, made = (_number(unpacked(thing)[part]) for thing in (sample, subject.collated([sample])))
+        for pair in zip(held.samples, held.singles, strict=True) if held is not None else ():
+            given, made = (_number(unpacked(thing)[part]) for thing in pair)
             if given is None or made is None or given.numel() != made.numel():
                 break
             before.append(given)
             after.append(made)
         else:
-            if _whole_again(before, after) and _cast(subject) is None:
+            rounded, line = _whole_again(before, after), _cast(subject)
+            if rounded and line is None:
                 continue  # whole numbers are wanted
-            told = _lost(before, after)
+            told = _lost(before, [tensor.long() for tensor in after] if rounded else after)
             if told is not None:
                 lost, kind, which = told
-                cast = "whole numbers" if _whole_again(before, after) else str(after[0].dtype).removeprefix("torch.")
+                cast = "whole numbers" if rounded else str(after[0].dtype).removeprefix("torch.")
                 yield found(
                     "collate-truncates",
                     "collate",
                     f"casts {'float targets' if part and kind == 'point' else 'targets' if part else 'inputs'} to "
                     f"{cast}: {TOLD[kind]}",
-                    at=_cast(subject) or subject.where_made(subject.collate),
+                    at=line or subject.where_made(subject.collate),
                     evidence=lost,
                     effect=f"the model {'learns' if part else 'reads'} other numbers: {which}",
                     fix=f"torch.tensor({'targets' if part else 'inputs'}, "
@@ -212,15 +233,10 @@ def kept(subject: Subject) -> Iterator[Finding]:
 
 def shifted(subject: Subject) -> Iterator[Finding]:
     """See whether numbers of a sample's rows, as of the nodes of a graph, are moved on where rows are put together."""
-    if subject.collate is None or not indexed(subject.train_set) or not affordable(subject, TRIED):
+    held = subject.once(_collated)
+    if held is None or held.whole is None:
         return
-    samples = subject.samples(TRIED)
-    try:
-        with kept_generators(), quiet():
-            singles = [list(flat(unpacked(subject.collated([sample]))[0])) for sample in samples]
-            whole = list(flat(unpacked(subject.collated(samples))[0]))
-    except Exception:  # noqa: BLE001 - a collate may need several samples
-        return
+    singles, whole = [list(flat(unpacked(single)[0])) for single in held.singles], list(flat(unpacked(held.whole)[0]))
     if len(singles) < 3 or len({len(parts) for parts in (whole, *singles)}) > 1:
         return
     rows = [_rows(single, whole) for single in singles]
@@ -230,7 +246,7 @@ def shifted(subject: Subject) -> Iterator[Finding]:
             continue
         axis = 1 if len(part) == 2 else 0
         joined = torch.cat(parts, axis)
-        if part.shape == joined.shape and torch.equal(part, joined) and _are_mixed_up(subject, samples):
+        if part.shape == joined.shape and torch.equal(part, joined) and _are_mixed_up(subject, held):
             yield found(
                 "indices-not-shifted",
                 "collate",
@@ -252,16 +268,14 @@ def _name_rows(part: Tensor, parts: list[Tensor], rows: list[int]) -> bool:
     others = {item.shape[1 - axis] for item in parts if item.dim() == 2} | {part.shape[1 - axis]}
     if not all(rows) or len(set(rows)) < 2 or others != {2} or not all(item.numel() for item in parts):
         return False
-    ends = [(int(item.min()), int(item.max())) for item in parts]
-    reached = sum(high == count - 1 for (_, high), count in zip(ends, rows, strict=True))
-    return all(0 <= low <= high < count for (low, high), count in zip(ends, rows, strict=True)) and 2 * reached > len(
-        rows
-    )
+    ends = [(int(item.min()), int(item.max()), count) for item, count in zip(parts, rows, strict=True)]
+    last = sum(high == count - 1 for _, high, count in ends)
+    return all(0 <= low <= high < count for low, high, count in ends) and 2 * last > len(rows)
 
 
-def _are_mixed_up(subject: Subject, samples: list[Any]) -> bool:
+def _are_mixed_up(subject: Subject, held: Collated) -> bool:
     """Say whether the model gives the last sample something else beside the others than alone: it shifts nothing."""
-    alone, together = (evaluated(subject, subject.collated(some))[1:] for some in (samples[-1:], samples))
+    alone, together = (evaluated(subject, batch)[1:] for batch in (held.singles[-1], held.whole))
     a, b = next(flat(alone[0]), None), next(flat(together[0]), None)
     if alone[1] is not None or together[1] is not None or a is None or b is None or a.dim() == 0 or len(b) < len(a):
         return False
@@ -300,9 +314,6 @@ def _number(value: Any) -> Tensor | None:
 def _lost(before: list[Tensor], after: list[Tensor]) -> tuple[str, str, str] | None:
     """Return how numbers changed, if a cast makes them so: the numbers, the kind of loss, a word for it."""
     kind = after[0].dtype
-    if _whole_again(before, after):
-        kind = torch.int64
-        after = [tensor.to(kind) for tensor in after]
     if before[0].dtype == kind or any(tensor.dtype == torch.bool for tensor in (before[0], after[0])):
         return None
     given, made = (torch.cat([tensor.flatten() for tensor in tensors]) for tensors in (before, after))

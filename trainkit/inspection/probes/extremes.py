@@ -29,7 +29,7 @@ def extreme(subject: Subject) -> Iterator[Finding]:
     if any(True for look in (breaks_forward, breaks_backward) for _ in look(subject)):
         return
     chosen = _standing_out(rows)
-    if not chosen or not worth_a_step(subject):
+    if not chosen or not worth_a_step(subject, "the extreme samples"):
         return
     data: Any = _read(subject, [*chosen, *rows.indices[:BESIDE].tolist()])
     trial = replace(subject, train_set=data, val_set=None, batch_size=len(data), shuffle=False)

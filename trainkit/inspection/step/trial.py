@@ -88,7 +88,7 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
     more = 10 if subject.deep else 1
     limit, spent_before = SECONDS * more, subject.once(_spent)
     if sum(spent_before) > TOTAL * more or subject.trace.seconds * steps > RECORDED * limit:
-        subject.once(_left_out).append(steps)
+        subject.once(_left_out).append(f"of {steps} steps" if steps > 1 else "of one step")
         return None
     data = batches(subject)
     with _parts(subject) as (scratch, step):
@@ -121,7 +121,7 @@ def _spent(subject: Subject) -> list[float]:
     return []
 
 
-def _left_out(subject: Subject) -> list[int]:
+def _left_out(subject: Subject) -> list[str]:
     return []
 
 
@@ -132,10 +132,10 @@ def untried(subject: Subject) -> Iterator[Finding]:
     yield found(
         "not-tried",
         "check: short trainings",
-        f"of {' and '.join(str(steps) for steps in sorted(set(left_out)))} steps left out, as they would take too long",
+        f"{' and '.join(dict.fromkeys(left_out))} left out, as they would take too long",
         severity="info",
         evidence=f"the recorded step took {subject.trace.seconds:.2g} s",
-        effect="whether the learning rate suits the model, and what a few steps would show, is not known",
+        effect="whether the learning rate suits the model, and what such steps would show, is not known",
         fix="`--deep`, or trainkit.check(..., deep=True), gives them ten times the time.",
     )
 
@@ -204,15 +204,15 @@ def small(subject: Subject, steps: int) -> bool:
     """Say whether the model is small enough to train a copy for so many steps."""
     if subject.deep or sum(parameter.numel() for parameter in subject.model.parameters()) < 3_000_000:
         return True
-    subject.once(_left_out).append(steps)
+    subject.once(_left_out).append(f"of {steps} steps" if steps > 1 else "of one step")
     return False
 
 
-def worth_a_step(subject: Subject) -> bool:
-    """Say whether one more step may be taken; one that is too slow is told of by :func:`untried`."""
+def worth_a_step(subject: Subject, what: str) -> bool:
+    """Say whether one more step, on what is named, may be taken; if it is too slow, :func:`untried` tells of it."""
     if subject.deep or subject.trace.seconds < SLOW:
         return True
-    subject.once(_left_out).append(1)
+    subject.once(_left_out).append(f"of one step on {what}")
     return False
 
 
