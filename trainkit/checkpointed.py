@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch.optim import Optimizer
 
-from trainkit.callbacks.callback import Callback
+from trainkit.callbacks.callback import Callback, Hooks
 from trainkit.checkpoint import NoStore, Store, find, read
 from trainkit.checkpoint.weights import fit
 from trainkit.data import Source
@@ -39,6 +39,7 @@ class Checkpointed(Evaluator):
     schedule: Schedule | NoSchedule
     freeze: FreezePlan | NoFreeze
     callbacks: Mapping[str, Callback]
+    hooks: Hooks
     data: Source
     store: Store
     best: Best
@@ -156,7 +157,11 @@ class Checkpointed(Evaluator):
         self.store.lost_best, self._best_saving = False, None
 
     def _flush_quietly(self) -> None:
-        """Let a write in flight end after an error, which a second one must not hide."""
+        """Let a write in flight end after an error, and log the step's curves; a second one must not hide the first."""
+        try:
+            self.log({})
+        except Exception as second:  # noqa: BLE001
+            self.warn(f"the last curves were not logged either: {second}")
         try:
             self.store.flush()
         except Exception as second:  # noqa: BLE001
@@ -179,6 +184,7 @@ class Checkpointed(Evaluator):
         state = read(regular)
         restore({name: self._parts[name] for name in ROLLED_BACK}, state)
         self.counters.step = state["counters"]["step"]
+        self.hooks.step_end.wake()
         self.guard.rollback = False
         self.warn(f"back to the weights of step {self.counters.step}, on with the data that follow")
 

@@ -68,6 +68,8 @@ class Evaluator:
         self.loggers = Loggers(loggers, self.warnings)
         self.counters = Counters()
         self.metrics: dict[str, float] = {}
+        self.curves: dict[str, float] = {}
+        """What callbacks saw of this step, by name: it goes into the step's record, and is no metric of the run."""
         self._loader_key, self._step_key = fold(seed, "loader"), fold(seed, "step")
         self.to_device, self._streams, self._interrupt = (
             mover(self.device),
@@ -181,10 +183,14 @@ class Evaluator:
 
     @final
     def log(self, values: dict[str, float], axis: Axis = "step") -> None:
-        """Send scalars by name to the loggers, as belonging to the present step or epoch."""
+        """Send scalars by name to the loggers, as belonging to the present step or epoch, and curves to a step's."""
         self.metrics.update(values)
-        self.counters.note_record()
-        self.loggers.log(values, self.counters, axis)
+        if self.curves and axis == "step":
+            values = {**self.curves, **values}
+            self.curves.clear()
+        if values:
+            self.counters.note_record()
+            self.loggers.log(values, self.counters, axis)
 
     @final
     def close(self) -> None:

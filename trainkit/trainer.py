@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from trainkit.autopsy import tell_of_left_out
-from trainkit.callbacks.callback import Callback, Hooks, named
+from trainkit.callbacks.callback import Callback, Hook, Hooks, named
 from trainkit.checkpoint import NoStore, Store
 from trainkit.checkpointed import Checkpointed, mark_of
 from trainkit.data import as_source, length, samples_in
@@ -156,6 +156,8 @@ class Trainer(Checkpointed):
                     moment = self.moment
                     if self._log_every.is_due(moment):
                         self._log_step()
+                    elif self.curves:
+                        self.log({})
                     if self._cadence.is_due(counters):
                         self._validate("step")
                     if self.store.is_due(moment) or self._worth_saving:
@@ -264,6 +266,7 @@ class Trainer(Checkpointed):
                 self.metrics.clear()
         self.model.train()
         self.freeze.attach(self.optimizer, self.steps_per_epoch, self.moment)
+        self.hooks.step_end.wake()
         self.hooks.fit_start(self)
         self._try_saving()
         self.meter.restart_clock(self.counters.samples)
@@ -284,6 +287,11 @@ class Trainer(Checkpointed):
         values = self.meter.read(self.counters.samples, self.counters.step)
         self.log({**values, "train/learning_rate": self.optimizer.param_groups[0]["lr"]})
 
+    def _tell(self, hook: Hook, *arguments: Any) -> None:
+        """Call a hook between two steps, and log its curves: the record of the step before is written already."""
+        hook(self, *arguments)
+        self.log({})
+
     def _validate(self, axis: Axis) -> None:
         """Validate, and tell whoever goes by it; a signal breaks it off, and a resume begins it again."""
         self.guard.look()
@@ -297,7 +305,7 @@ class Trainer(Checkpointed):
         self._worth_saving |= self._improved or self.store.ranks(self.best.score(self.metrics))
         self.schedule.validation_end(self.metrics[self.best.metric], self.best.metric)
         self.freeze.validation_end(self.metrics[self.best.metric], self.best.mode)
-        self.hooks.validation_end(self, values)
+        self._tell(self.hooks.validation_end, values)
         self.meter.restart_clock(self.counters.samples)
 
     def _end_epoch(self) -> None:
@@ -318,7 +326,7 @@ class Trainer(Checkpointed):
             self.log({"train/loss_epoch": self.meter.read_epoch()}, "epoch")
         self.schedule.epoch_end()
         counters.epoch, counters.batch = counters.epoch + 1, 0
-        self.hooks.epoch_end(self)
+        self._tell(self.hooks.epoch_end)
         if self.store.is_due(self.moment) or self._worth_saving:
             self._save()
 
@@ -335,6 +343,6 @@ class Trainer(Checkpointed):
         if counters.total_batches and (mark_of(state) != self._saved or self.store.failure):
             self._save(state)
         self._settle_best()
-        self.hooks.fit_end(self)
+        self._tell(self.hooks.fit_end)
         if self.store.failure:
             raise TrainingError(f"the last checkpoint was not saved: {self.store.failure}")

@@ -1,10 +1,15 @@
 """Callbacks: found by what they define, called in order, known by name."""
 
 import inspect
+from types import SimpleNamespace
 
 from trainkit.callbacks.callback import Callback, Hooks, named
 
 HOOKS = ["fit_start", "epoch_start", "gradients", "step_end", "validation_end", "epoch_end", "fit_end", "exception"]
+
+
+def at(step):
+    return SimpleNamespace(counters=SimpleNamespace(step=step))
 
 
 class Quiet(Callback):
@@ -48,17 +53,48 @@ def test_each_hook_is_collected_under_its_own_moment():
         return lambda self, *arguments: calls.append((name, arguments))
 
     every = type("Every", (Callback,), {f"on_{name}": hook(name) for name in HOOKS})
-    hooks = Hooks([every()])
+    hooks, trainer = Hooks([every()]), at(1)
     for name in HOOKS:
-        getattr(hooks, name)("trainer", name)
-    assert calls == [(name, ("trainer", name)) for name in HOOKS]
+        getattr(hooks, name)(trainer, name)
+    assert calls == [(name, (trainer, name)) for name in HOOKS]
 
 
 def test_hooks_are_called_in_the_order_of_the_callbacks():
     calls = []
     first, second = Watcher(calls), Heir(calls)
-    Hooks([first, second]).step_end("trainer", "output")
-    assert calls == [(first, "trainer", "output"), (second, "trainer", "output")]
+    Hooks([first, second]).step_end(trainer := at(1), "output")
+    assert calls == [(first, trainer, "output"), (second, trainer, "output")]
+
+
+def test_a_callback_is_left_alone_until_the_step_that_it_asked_for():
+    class Sleeper(Callback):
+        def __init__(self, calls):
+            self.calls = calls
+
+        def on_step_end(self, trainer, output):
+            self.calls.append(trainer.counters.step)
+            return 4 if trainer.counters.step < 4 else None
+
+    each, some = [], []
+    hook = Hooks([Watcher(each), Sleeper(some)]).step_end
+    for step in (1, 2, 3, 4, 5, 6):
+        hook(at(step), "output")
+    assert len(each) == 6
+    assert some == [1, 4, 5, 6]
+    hook(at(2), "output")  # back by a rollback, say: asleep until 4
+    hook(at(3), "output")
+    hook.wake()
+    hook(at(2), "output")
+    assert some == [1, 4, 5, 6, 2, 2]
+
+
+def test_a_function_is_called_beside_the_callbacks_as_long_as_a_context_lasts():
+    calls = []
+    hook = Hooks([]).gradients
+    with hook.also(calls.append):
+        hook("inside")
+    hook("outside")
+    assert calls == ["inside"]
 
 
 def test_callbacks_of_a_list_are_named_by_their_class():

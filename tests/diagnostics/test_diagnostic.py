@@ -16,6 +16,7 @@ from trainkit.checkpoint import Store
 from trainkit.data.loader import samples_in
 from trainkit.diagnostics import Activations, Clipping, Doctor, Gradients, Histograms, Learning, Throughput, Updates
 from trainkit.diagnostics.diagnostic import Sampled
+from trainkit.errors import TrainingError
 from trainkit.optim import FreezePlan
 from trainkit.state import same
 
@@ -127,6 +128,98 @@ def test_the_curves_of_one_step_are_one_record() -> None:
     at_five = [values for step, values in kept.records if step == 5 and "updates/ratio_median" in values]
     assert len(at_five) == 1
     assert {name.split("/")[0] for name in at_five[0]} >= {"activations", "gradients", "updates", "throughput"}
+
+
+def test_they_stand_in_the_record_that_the_run_writes_of_the_step_and_are_no_metrics() -> None:
+    kept = Kept()
+    fitted = trainer(network(), every_one(4), loggers=[kept], max_steps=8)  # which logs every fourth too
+    fitted.fit()
+    (at_four,) = [values for step, values in kept.records if step == 4]
+    assert {"train/loss", "updates/ratio_median", "throughput/samples_per_second"} <= at_four.keys()
+    assert not any(name.startswith(("updates/", "throughput/")) for name in fitted.metrics)
+
+
+def test_the_curves_of_a_step_whose_record_is_never_written_are_kept() -> None:
+    class Broken(nn.CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, *arguments: Any) -> Tensor:
+            Broken.calls += 1
+            return super().forward(*arguments) * (float("nan") if Broken.calls == 4 else 1.0)
+
+    class Careless(Trainer):  # takes bad steps, which the meter finds only as the run logs
+        def train_step(self, window: Sequence[Any]) -> Output:
+            (batch,) = window
+            output = self.objective(self.model, batch)
+            self.meter.add(output.loss.detach(), output.count)
+            self.counters.step += 1
+            self.counters.samples += samples_in(batch)
+            return output
+
+    kept = Kept()
+    fitted = trainer(network(), every_one(4), loss=Broken(), cls=Careless, loggers=[kept], max_steps=8)
+    with pytest.raises(TrainingError, match="step 4: the loss is nan"):
+        fitted.fit()
+    assert [step for step, values in kept.records if "throughput/samples_per_second" in values] == [4]
+    assert not any("train/loss" in values for _, values in kept.records)
+
+
+class Draws(Callback):
+    """Puts a curve into the record at each moment but the start."""
+
+    def on_step_end(self, trainer: Trainer, output: Output) -> Any:
+        trainer.curves |= {"at/step": trainer.counters.step, "train/loss": -1.0}
+        return "nonsense"  # no number of a step: it is called after each
+
+    def on_validation_end(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        trainer.curves["at/validation"] = trainer.counters.step
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        trainer.curves["at/epoch"] = trainer.counters.step
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        trainer.curves["at/fit"] = trainer.counters.step
+
+
+def test_curves_stand_at_their_step_whatever_the_moment_and_metrics_win() -> None:
+    kept = Kept()
+    trainer(network(), [Draws()], val=task(64), loggers=[kept], max_epochs=2, log_every_n_steps=4).fit()
+    assert kept.curve("at/step") == {step: step for step in range(1, 33)}
+    assert kept.curve("at/validation") == kept.curve("at/epoch") == {16: 16, 32: 32}
+    assert kept.curve("at/fit") == {32: 32}
+    logged = kept.curve("train/loss")
+    assert all((loss == -1.0) == (step % 4 > 0) for step, loss in logged.items())
+
+
+def test_a_logger_that_fails_hides_no_error() -> None:
+    class Full(Kept):
+        def log(self, values: dict[str, float], counters: Any, axis: str) -> None:
+            raise TrainingError("disk")
+
+    class Raises(Callback):
+        def on_step_end(self, trainer: Trainer, output: Output) -> None:
+            trainer.curves["mine"] = 1.0
+            raise ValueError("the first")
+
+    fitted = trainer(network(), [Raises()], loggers=[Full()], max_steps=3)
+    with pytest.raises(ValueError, match="the first"):
+        fitted.fit()
+    assert "the last curves were not logged either: disk" in fitted.warnings
+
+
+def test_after_a_rollback_each_kth_step_is_looked_at_anew(tmp_path: Path) -> None:
+    class Once(nn.CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, *arguments: Any) -> Tensor:
+            Once.calls += 1
+            return super().forward(*arguments) * (float("nan") if Once.calls == 13 else 1.0)
+
+    kept = Kept()
+    options = {"run_dir": tmp_path, "store": Store(tmp_path / "checkpoints", every="8st"), "on_nonfinite": "rollback"}
+    trainer(network(), every_one(5), loss=Once(), loggers=[kept], max_steps=16, **options).fit()
+    steps = [step for step, values in kept.records if "updates/ratio_median" in values]
+    assert steps == [1, 5, 10, 10, 15]
 
 
 def test_a_few_curves_are_drawn_unless_more_are_asked_for() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ class Callback:
     def on_gradients(self, trainer: Trainer) -> None:
         """Watch the true gradients of a step: unscaled and not yet clipped."""
 
-    def on_step_end(self, trainer: Trainer, output: Output) -> None:
-        """Watch the end of a step; ``output`` is that of its last batch."""
+    def on_step_end(self, trainer: Trainer, output: Output) -> int | None:
+        """Watch the end of a step; ``output`` is that of its last batch.
+
+        Returns:
+            The next step at which there is something to see, so that those before it cost nothing; None: each.
+        """
 
     def on_validation_end(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Watch the end of a validation, with its metrics by name."""
@@ -59,12 +64,40 @@ def named(callbacks: Mapping[str, Callback] | Iterable[Callback]) -> dict[str, C
     return names
 
 
-class Hook(list[Callable[..., None]]):
+class Hook(list[Callable[..., Any]]):
     """What the callbacks define for one moment; calling it calls each in turn."""
 
     def __call__(self, *arguments: Any) -> None:
         for function in self:
             function(*arguments)
+
+    @contextmanager
+    def also(self, function: Callable[..., None]) -> Iterator[None]:
+        """Call a function too, for as long as the context lasts."""
+        self.append(function)
+        try:
+            yield
+        finally:
+            self.remove(function)
+
+
+class StepHook(list[Callable[..., Any]]):
+    """The hook after each step, which leaves a callback alone until the step that it asked for."""
+
+    def __init__(self, functions: Iterable[Callable[..., Any]] = ()) -> None:
+        super().__init__(functions)
+        self.wake()
+
+    def wake(self) -> None:
+        """Call each again after the next step, whichever number it has."""
+        self._asleep_until = [0] * len(self)
+
+    def __call__(self, trainer: Trainer, output: Output) -> None:
+        step = trainer.counters.step
+        for number, until in enumerate(self._asleep_until):
+            if step >= until:
+                asked = self[number](trainer, output)
+                self._asleep_until[number] = asked if type(asked) is int else 0
 
 
 class Hooks:
@@ -73,17 +106,17 @@ class Hooks:
     def __init__(self, callbacks: Iterable[Callback]) -> None:
         callbacks = list(callbacks)
 
-        def defined(name: str) -> Hook:
-            return Hook(getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name))
+        def defined(name: str, kind: type[Hook] | type[StepHook] = Hook) -> Any:
+            return kind(getattr(c, name) for c in callbacks if getattr(type(c), name) is not getattr(Callback, name))
 
-        self.fit_start = defined("on_fit_start")
-        self.epoch_start = defined("on_epoch_start")
-        self.gradients = defined("on_gradients")
-        self.step_end = defined("on_step_end")
-        self.validation_end = defined("on_validation_end")
-        self.epoch_end = defined("on_epoch_end")
-        self.fit_end = defined("on_fit_end")
-        self.exception = defined("on_exception")
+        self.fit_start: Hook = defined("on_fit_start")
+        self.epoch_start: Hook = defined("on_epoch_start")
+        self.gradients: Hook = defined("on_gradients")
+        self.step_end: StepHook = defined("on_step_end", StepHook)
+        self.validation_end: Hook = defined("on_validation_end")
+        self.epoch_end: Hook = defined("on_epoch_end")
+        self.fit_end: Hook = defined("on_fit_end")
+        self.exception: Hook = defined("on_exception")
 
     def tell(self, trainer: Trainer, error: BaseException) -> None:
         """Call ``on_exception`` of each; what goes wrong there must not hide what went wrong first."""

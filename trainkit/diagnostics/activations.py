@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainkit.diagnostics.diagnostic import Sampled, largest, layer_of
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
     from trainkit.trainer import Trainer
 
 log = logging.getLogger("trainkit")
-
-Row = NDArray[Any]
 
 SHARE = 0.5
 """Share of a layer's units that may be stuck. CS231n, "Neural Networks Part 1": as much as 40 % of a network can be
@@ -53,77 +48,76 @@ class Site(NamedTuple):
     """How many values each unit has."""
 
 
+class Run(NamedTuple):
+    """For how long a unit has been stuck."""
+
+    values: float
+    samples: float
+
+    def longer(self, values: int) -> Run:
+        """Return the run with one more sample of so many values."""
+        return Run(self.values + values, self.samples + 1)
+
+    def reaches(self, window: int) -> bool:
+        """Say whether a unit that is stuck for so long is dead."""
+        return self.values >= window and self.samples >= FEWEST
+
+
+NONE = Run(0.0, 0.0)
+
+
 class Stuck:
-    """For how long each unit of each layer has been stuck; all units stand in one row, so a sample costs little."""
+    """For how long the units of each layer have been stuck. Those that are not, and that is nearly all, take no room.
+
+    A sample is taken in as plain numbers, for it is small: cold operations on arrays would take several times as long.
+    """
 
     def __init__(self) -> None:
         self.layers: dict[str, tuple[str, int]] = {}
-        """The kind and the number of units of each layer, in the order of the row."""
-        self._row = np.zeros((2, 0), np.float32)  # values, and samples, in a row; one type throughout is fastest
-        self._sizes: list[int] = []
-        self._starts: list[int] = []
-        self._added: Row = np.zeros(0)
-        """What a sample adds to the row."""
-        self._borne: Row = np.zeros(0)
-        """How many values of a unit may be live all the same."""
+        """The kind and the number of units of each layer."""
+        self._runs: dict[str, dict[int, Run]] = {}
+        """The units of each layer that are stuck."""
 
-    def add(self, sites: dict[str, Site], live: Row, window: int) -> tuple[dict[str, float], dict[str, float]]:
-        """Take in a sample: how many of each unit's values were live.
+    def add(self, sites: dict[str, Site], live: list[float], window: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Take in a sample: how many of each unit's values were live, one layer after the other.
 
         Returns:
             The share of each layer's values that were not live, and of its units that are dead: stuck for at least
             ``window`` values and a few samples.
         """
-        sizes = [site.values for site in sites.values()]
-        layers = {name: (site.kind.what, site.units) for name, site in sites.items()}
-        if sizes != self._sizes or layers != self.layers:
-            self._lay_out(layers, sizes)
-        self._row += self._added
-        np.copyto(self._row, 0, where=~(live <= self._borne))  # NaN is not stuck
-        alive = np.add.reduceat(live, self._starts).tolist()
-        seen = zip(layers.items(), alive, sizes, strict=True)
-        idle = {name: max(0.0, 1.0 - count / (units * size)) for (name, (_, units)), count, size in seen}
+        idle, runs, end = {}, {}, 0
+        for name, (kind, _, units, values) in sites.items():
+            start, end = end, end + units
+            counts = live[start:end]
+            borne = STILL_LIVE * values if kind.what == "saturated" else 0.0
+            stuck = [unit for unit, count in enumerate(counts) if count <= borne]  # NaN is not stuck
+            before = self._runs.get(name, {}) if self.layers.get(name) == (kind.what, units) else {}
+            runs[name] = {unit: before.get(unit, NONE).longer(values) for unit in stuck}
+            idle[name] = max(0.0, 1.0 - sum(counts) / (units * values))
+        self.layers = {name: (kind.what, units) for name, (kind, _, units, _) in sites.items()}
+        self._runs = runs
         return idle, self.dead(window)
 
     def dead(self, window: int) -> dict[str, float]:
         """Return the share of each layer's units that are dead."""
-        longest = self._row[0].max() if self.layers else 0
-        if longest < window:
-            return dict.fromkeys(self.layers, 0.0)
-        stuck = (self._row[0] >= window) & (self._row[1] >= FEWEST)
-        dead = np.add.reduceat(stuck.astype(np.float32), self._starts).tolist()
-        return {name: count / units for (name, (_, units)), count in zip(self.layers.items(), dead, strict=True)}
-
-    def _lay_out(self, layers: dict[str, tuple[str, int]], sizes: list[int]) -> None:
-        if layers != self.layers:
-            self._row = np.concatenate([self._known(name, layer) for name, layer in layers.items()], 1)
-        units = [units for _, units in layers.values()]
-        values = np.repeat(np.array(sizes, np.float32), units)
-        borne = np.repeat([np.float32(STILL_LIVE * (kind == "saturated")) for kind, _ in layers.values()], units)
-        self.layers, self._sizes, self._starts = layers, sizes, _starts(units)
-        self._added, self._borne = np.stack([values, np.ones_like(values)]), values * borne
-
-    def _known(self, name: str, layer: tuple[str, int]) -> Row:
-        if self.layers.get(name) != layer:
-            return np.zeros((2, layer[1]), np.float32)
-        start = sum(units for _, units in list(self.layers.values())[: list(self.layers).index(name)])
-        return self._row[:, start : start + layer[1]]
+        dead = {name: sum(run.reaches(window) for run in runs.values()) for name, runs in self._runs.items()}
+        return {name: dead[name] / units for name, (_, units) in self.layers.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the row, and what stands in it."""
+        """Return the values in a row of all units, and below them the samples, and which layers they are of."""
+        rows = [torch.zeros(units, 2, dtype=torch.float64) for _, units in self.layers.values()]
+        for row, runs in zip(rows, self._runs.values(), strict=True):
+            if runs:
+                row[list(runs)] = torch.tensor(list(runs.values()), dtype=torch.float64)
         layers = {name: list(layer) for name, layer in self.layers.items()}
-        return {"layers": layers, "row": torch.from_numpy(self._row).clone()}
+        return {"layers": layers, "row": torch.cat([torch.zeros(0, 2, dtype=torch.float64), *rows]).T.contiguous()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.layers = {name: (kind, units) for name, (kind, units) in state_dict["layers"].items()}
-        self._starts = _starts([units for _, units in self.layers.values()])
-        self._row, self._sizes = state_dict["row"].numpy().astype(np.float32), []
-
-
-def _starts(units: Sequence[int]) -> list[int]:
-    """Return where the units of each layer begin in a row of all."""
-    return [0, *accumulate(units)][:-1]
+        runs = iter(state_dict["row"].T.tolist())
+        rows = {name: [Run(*next(runs)) for _ in range(units)] for name, (_, units) in self.layers.items()}
+        self._runs = {name: {unit: run for unit, run in enumerate(row) if run.values} for name, row in rows.items()}
 
 
 class Activations(Sampled):
@@ -189,16 +183,15 @@ class Activations(Sampled):
         look, self._look = self._look, Look({})
         if not look.outputs:
             return
-        sites, outputs = look.hidden, [t for norm, mean, _ in look.outputs.values() for t in (norm, mean)]
+        sites, outputs = look.hidden, [t for norm, total, _ in look.outputs.values() for t in (norm, total)]
         live = [site.live.to(outputs[0].device) for site in sites.values()]
-        read = torch.cat([torch.stack(outputs), *live]).cpu().numpy()  # host-device sync
-        moments_read = read[: len(outputs)].tolist()
-        norm, mean = moments_read[::2], moments_read[1::2]
-        seen = zip(look.outputs.items(), norm, mean, strict=True)
-        spreads = {name: sqrt(max(n**2 / size - m**2, 0.0)) for (name, (*_, size)), n, m in seen}
-        values = self.curves("std", spreads, "median")
-        if self.layers:
-            values |= self.curves("mean", dict(zip(look.outputs, mean, strict=True)))
+        read = torch.cat([torch.stack(outputs), *live]).tolist()  # host-device sync
+        seen = zip(look.outputs.items(), read[0 : len(outputs) : 2], read[1 : len(outputs) : 2], strict=True)
+        moments = {name: (norm**2 / size, total / size) for (name, (*_, size)), norm, total in seen}
+        values = self.curves(
+            "std", {n: sqrt(max(square - mean**2, 0.0)) for n, (square, mean) in moments.items()}, "median"
+        )
+        values |= self.curves("mean", {name: mean for name, (_, mean) in moments.items()})
         if sites:
             idle, dead = self._stuck.add(sites, read[len(outputs) :], self.window)
             for what in ("zeros", "saturated"):
@@ -254,7 +247,7 @@ class Look:
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
         self.outputs: dict[str, tuple[Tensor, Tensor, int]] = {}
-        """Norm, mean and number of the values of the output of each layer."""
+        """2-norm, sum and number of each output's values: ``torch.var_mean`` takes a hundred times as long on a CPU."""
         self._sites: dict[str, Site] = {}
         self._made: dict[Any, str] = {}
         """The site of each node of autograd's graph that a module made."""
@@ -275,7 +268,9 @@ class Look:
         def seen(module: nn.Module, args: Any, output: Any) -> None:
             made = tensor_in(output)
             if name not in self.outputs and made is not None and made.numel() > 1:
-                self.outputs[name] = (*moments(made.detach()), made.numel())
+                values = made.detach()
+                values = values if values.dtype == torch.float32 else values.float()
+                self.outputs[name] = torch.linalg.vector_norm(values), values.sum(), made.numel()
             taken = tensor_in(args)
             if taken is None or taken.grad_fn is None:
                 return
@@ -324,12 +319,6 @@ def visible(model: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:
             yield from below(f"{name}.{inner}" if name else inner, child, seen)
 
     yield from below("", model, set())
-
-
-def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the 2-norm and the mean: ``torch.var_mean`` takes a hundred times as long on a CPU."""
-    values = values if values.dtype == torch.float32 else values.float()
-    return torch.linalg.vector_norm(values), values.mean()
 
 
 def tensor_in(value: Any) -> Tensor | None:

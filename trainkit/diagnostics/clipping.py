@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainkit.diagnostics.diagnostic import Diagnostic, record
+from trainkit.diagnostics.diagnostic import Diagnostic
 from trainkit.diagnostics.symptoms import Symptom, rounded
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ class Clipping(Diagnostic):
         """Count from here, if nothing was counted yet."""
         self._at = self._at or trainer.counters.step
 
-    def on_step_end(self, trainer: Trainer, output: Output) -> None:
+    def on_step_end(self, trainer: Trainer, output: Output) -> int | None:
         """Take in what was logged since, if it is time."""
         if self.is_due(trainer.counters.step):
             self.log(trainer, self._taken(trainer))
+        return self.next_due(trainer.counters.step)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Take in the epoch's last values."""
-        record(trainer, {f"clipping/{tag}": value for tag, value in self._taken(trainer).items()})
+        self.log(trainer, self._taken(trainer))
 
     def _taken(self, trainer: Trainer) -> dict[str, float]:
         """Weigh the means that were logged last by the steps since; the two may differ by a log's length."""

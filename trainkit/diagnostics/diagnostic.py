@@ -33,20 +33,18 @@ class Diagnostic(Callback):
         if type(every) is not int or every < 1:
             raise ConfigError(f"diagnostics.{self.name}.every={every}: must be a whole number, at least 1")
         self.every = every
-        self.board: dict[str, float] | None = None
-        """Where the curves of this step go; None: to the loggers, in a record of their own."""
 
     def is_due(self, step: int) -> bool:
         """Say whether a step, counted from 1, is looked at."""
         return step % self.every == 0 or step == 1
 
+    def next_due(self, step: int) -> int:
+        """Return the first step after this one that is looked at."""
+        return step - step % self.every + self.every if step else 1
+
     def log(self, trainer: Trainer, values: dict[str, float]) -> None:
-        """Send curves to the loggers, or to the doctor, who logs those of one step together."""
-        named = {f"{self.name}/{tag}": value for tag, value in values.items()}
-        if self.board is None:
-            record(trainer, named)
-        else:
-            self.board.update(named)
+        """Put curves into the record of this step."""
+        trainer.curves.update({f"{self.name}/{tag}": value for tag, value in values.items()})
 
     def symptoms(self, trainer: Trainer) -> list[Symptom]:
         """Return what is wrong so far, as far as this diagnostic can tell."""
@@ -90,15 +88,17 @@ class Sampled(Diagnostic):
         if self.is_due(trainer.counters.step + 1):
             self._step_between(trainer)
 
-    def on_step_end(self, trainer: Trainer, output: Output) -> None:
+    def on_step_end(self, trainer: Trainer, output: Output) -> int | None:
         """Read the step, if it is one to look at and was taken; a step that was skipped is looked at when repeated."""
         step = trainer.counters.step
         if self._sampling:
             if step == self._sampling:
                 self.take(trainer)
             self._sampling = 0
-        if (step + 1) % self.every == 0 or not step:
-            self._step_between(trainer)
+        if (due := self.next_due(step)) > step + 1:
+            return due - 1
+        self._step_between(trainer)
+        return None
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Let go of the trainer."""
@@ -137,13 +137,6 @@ class Sampled(Diagnostic):
             chosen = [layer for layer in by_layer if any(fnmatchcase(layer, pattern) for pattern in self.layers)]
             values |= {f"{layer}/{what}": by_layer[layer] for layer in chosen}
         return values
-
-
-def record(trainer: Trainer, values: dict[str, float]) -> None:
-    """Log curves of a step. The run's own metrics stay as they are, and the summary short."""
-    if values:
-        trainer.counters.note_record()
-        trainer.loggers.log(values, trainer.counters, "step")
 
 
 def layer_of(parameter: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,12 +10,11 @@ from rich.text import Text
 
 from trainkit.callbacks.callback import Callback
 from trainkit.callbacks.progress import StandardOutput
-from trainkit.diagnostics.diagnostic import Diagnostic, record
+from trainkit.diagnostics.diagnostic import Diagnostic
 from trainkit.diagnostics.symptoms import sentences
 from trainkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trainkit.objectives import Output
     from trainkit.trainer import Trainer
 
 log = logging.getLogger("trainkit")
@@ -43,22 +41,8 @@ class Doctor(Callback):
                 raise ConfigError(f"diagnostics.doctor.{key}={value}: must be a whole number, at least 1")
         self.every_n_epochs, self.sentences = every_n_epochs, sentences
         self._console = console
-        self._board: dict[str, float] = {}
         self.note: list[str] = []
         """The sentences of the last note; none where there was nothing to say."""
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Take the curves of the diagnostics before it: one record for all costs less than one for each."""
-        self._board.clear()
-        for callback in takewhile(lambda callback: callback is not self, trainer.callbacks.values()):
-            if isinstance(callback, Diagnostic):
-                callback.board = self._board
-
-    def on_step_end(self, trainer: Trainer, output: Output) -> None:
-        """Log what the diagnostics saw of this step."""
-        if self._board:
-            record(trainer, self._board.copy())
-            self._board.clear()
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Write a note in every n-th epoch, if there is something to say that was not said already."""

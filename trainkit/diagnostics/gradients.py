@@ -60,17 +60,15 @@ class Gradients(Sampled):
     def watching(self, trainer: Trainer) -> Iterator[None]:
         """Look at each gradient as it comes, where a ``train_step`` of one's own may never tell of them."""
         self._seen = {}
-        with ExitStack() as stack:
+        with trainer.hooks.gradients.also(self._take_norms), ExitStack() as stack:
             if type(trainer).train_step.__module__ != "trainkit.trainer":
                 for name, parameter in self._named:
                     if parameter.requires_grad and not is_lazy(parameter):
                         self._look_at(name, parameter, stack)
             yield
 
-    def on_gradients(self, trainer: Trainer) -> None:
-        """Take the norms of a sampled step; they stay on the device until it is over."""
-        if not self._sampling:
-            return
+    def _take_norms(self, trainer: Trainer) -> None:
+        """Take the norms of the whole gradient; they stay on the device until the step is over."""
         named = ((name, p, p.grad) for name, p in self._named)
         dense = [(n, g, p.detach()) for n, p, g in named if g is not None and not g.is_sparse]
         if not dense:

@@ -51,21 +51,20 @@ class Histograms(Sampled):
 
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
-        """Count the outputs of the layers as they come."""
+        """Count the outputs of the layers as they come, and the gradients."""
         self._seen = {}
         handles = [module.register_forward_hook(partial(self._at_layer, name)) for name, module in self._modules]
         try:
-            yield
+            with trainer.hooks.gradients.also(self._count_gradients):
+                yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def on_gradients(self, trainer: Trainer) -> None:
-        """Count the gradients of a sampled step."""
-        if self._sampling:
-            for name, parameter in self._named:
-                if parameter.grad is not None and not parameter.grad.is_sparse and self._is_wanted(name):
-                    self._count(f"gradients/{name}", parameter.grad)
+    def _count_gradients(self, trainer: Trainer) -> None:
+        for name, parameter in self._named:
+            if parameter.grad is not None and not parameter.grad.is_sparse and self._is_wanted(name):
+                self._count(f"gradients/{name}", parameter.grad)
 
     def take(self, trainer: Trainer) -> None:
         """Count the weights, read all and send it off."""

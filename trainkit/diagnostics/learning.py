@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from trainkit.diagnostics.diagnostic import Diagnostic, record
+from trainkit.diagnostics.diagnostic import Diagnostic
 from trainkit.diagnostics.series import Series, rising, smoothed
 from trainkit.diagnostics.symptoms import Symptom, offered, other_rate
 from trainkit.errors import TrainingError
@@ -59,13 +59,14 @@ class Learning(Diagnostic):
         """The least and the largest learning rate."""
         self._broken = ""
 
-    def on_step_end(self, trainer: Trainer, output: Output) -> None:
+    def on_step_end(self, trainer: Trainer, output: Output) -> int | None:
         """Take in what was logged since, if it is time."""
         step = trainer.counters.step
         if step % self.every == 0:
             self._read(trainer)
         elif step == 1 and not len(self._train) and isinstance(loss := getattr(output, "loss", None), Tensor):
             self._note(trainer, loss.item())  # host-device sync
+        return self.next_due(step)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Take in the epoch's last values."""
@@ -79,7 +80,7 @@ class Learning(Diagnostic):
             return
         self._since_validation = [0.0, 0.0]
         self._validations.append([trainer.counters.step, value, total / count])
-        record(trainer, {"learning/gap": value - total / count})
+        self.log(trainer, {"gap": value - total / count})
 
     def on_exception(self, trainer: Trainer, error: BaseException) -> None:
         """Note that bad numbers ended the run."""
