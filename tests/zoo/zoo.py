@@ -109,7 +109,9 @@ def _hooks(module: torch.nn.Module) -> list[int]:
 def _bits(tensor: Any) -> Any:
     if isinstance(tensor, UninitializedTensorMixin):
         return "uninitialised"
-    array = np.ascontiguousarray(tensor.detach().view(torch.uint8).numpy() if tensor.dim() else tensor.detach().numpy())
+    array = np.ascontiguousarray(
+        tensor.detach().contiguous().view(torch.uint8).numpy() if tensor.dim() else tensor.detach().numpy()
+    )
     return hashlib.sha256(array.tobytes()).hexdigest()
 
 

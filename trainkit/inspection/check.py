@@ -17,7 +17,7 @@ from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
 from trainkit.inspection import first_step, learning, probes, reading, step
 from trainkit.inspection.folding import folded
-from trainkit.inspection.loop import evaluation, parameters, schedules, train_step
+from trainkit.inspection.loop import evaluation, parameters, schedules, thawing, train_step
 from trainkit.inspection.reading.contracts import uninitialised
 from trainkit.inspection.source import own_line
 from trainkit.inspection.step import trial
@@ -30,6 +30,7 @@ FAMILIES: tuple[tuple[Rule, ...], ...] = (
     reading.RULES,
     probes.RULES,
     parameters.RULES,
+    thawing.RULES,
     train_step.RULES,
     schedules.RULES,
     evaluation.RULES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 from trainkit.findings import Finding
 from trainkit.inspection.source import Line, is_own
@@ -32,6 +33,11 @@ def runs(subject: Subject) -> Iterator[Finding]:
         yield _failure(trace, trace.error)
 
 
+HERE = Path(__file__).parent
+PASSING_ON = ("__torch_function__", "__torch_dispatch__")
+"""Functions of the recorders that run what the user's line asks for."""
+
+
 def _failure(trace: Trace, error: Exception) -> Finding:
     path = trace.recording.failed_in
     place = "loss" if path is None else path or "model"
@@ -54,6 +60,12 @@ def raised_at(error: BaseException) -> Line | None:
     """Return the user's innermost line in an error's traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
     return Line(frames[-1].filename, frames[-1].lineno or 1) if frames else None
+
+
+def is_ours(error: BaseException) -> bool:
+    """Say whether it was the inspection that raised an error, in a hook say, and not what it looks at."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name not in PASSING_ON]
+    return bool(frames) and HERE in Path(frames[-1].filename).parents
 
 
 RULES = (runs,)

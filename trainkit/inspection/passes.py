@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainkit.inspection.recording import Recording, flat, recorded
+from trainkit.inspection.recording import Recording, flat, mapped, recorded
 from trainkit.inspection.subject import Stuck, Subject, unpacked
-from trainkit.inspection.untouched import kept_generators
+from trainkit.inspection.untouched import generators, kept_generators
 
 PROBED = 13
 """Samples of the probes: a number that no other dimension is likely to have."""
+FEW = 3
+"""Samples of them that a slow model is given once more, where it draws nothing that might spare a few."""
 NEAR = 1e-3
 """Difference, relative to the largest output, from which two outputs are not the same but for rounding."""
 
@@ -33,7 +34,7 @@ def in_eval(model: nn.Module) -> nn.Module:
     return model
 
 
-def probed(subject: Subject) -> Any:
+def probed(subject: Subject, count: int = PROBED) -> Any:
     """Return a batch of a few samples, the same each time: a collate may draw at random.
 
     Raises:
@@ -41,7 +42,7 @@ def probed(subject: Subject) -> Any:
     """
     try:
         with kept_generators():
-            return subject.collated(subject.samples(PROBED))
+            return subject.collated(subject.samples(count))
     except Exception as error:
         raise Stuck(f"gives no batch: {error}") from error
 
@@ -57,13 +58,9 @@ def taken(thing: Any, kept: Tensor) -> Any:
     """Return some samples of a batch, in the order that is asked for."""
     if isinstance(thing, Tensor):
         return thing[kept.to(thing.device)] if thing.dim() and thing.shape[0] == PROBED else thing
-    if isinstance(thing, Mapping):
-        return {name: taken(value, kept) for name, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        if len(thing) == PROBED and not any(isinstance(item, Tensor) for item in thing):
-            return [thing[index] for index in kept.tolist()]
-        return type(thing)(taken(value, kept) for value in thing) if type(thing) in (list, tuple) else thing
-    return thing
+    if isinstance(thing, list | tuple) and len(thing) == PROBED and not any(isinstance(item, Tensor) for item in thing):
+        return [thing[index] for index in kept.tolist()]
+    return mapped(thing, lambda value: taken(value, kept))
 
 
 def distance(one: Any, other: Any) -> float | None:
@@ -88,13 +85,15 @@ class Steady:
     """What one evaluation gave and left.
 
     Attributes:
+        batch: What was evaluated.
         outputs: Of the batch.
-        is_steady: Whether its samples in two parts, in another order and under another seed, give the same, and nothing
+        is_steady: Whether its samples in parts, in another order and under another seed, give the same, and nothing
             was left in the model. Then rules that look for noise, state or a mixing of samples need not.
         moved: Names of the buffers of ``state_dict`` that changed.
         training: Paths of modules that stay in training mode.
     """
 
+    batch: Any
     outputs: Any
     is_steady: bool
     moved: list[str]
@@ -115,18 +114,18 @@ def _steady(subject: Subject) -> Steady:
         model, batch = in_eval(scratch.model), probed(subject)
         saved = model.state_dict()
         before = {name: buffer.clone() for name, buffer in model.named_buffers() if name in saved}
-        held = _held(model)
+        held, drawn = _held(model), generators()
         outputs = subject.forward(model, batch)
-        still = _is_still(held, _held(model))
+        still = _is_still(held, _held(model)) and (not subject.is_slow or generators() == drawn)
         after = dict(model.named_buffers())
         moved = [name for name, old in before.items() if name in after and not equal(old, after[name])]
         training = [path for path, module in model.named_modules() if module.training]
         order = torch.randperm(PROBED, generator=torch.Generator().manual_seed(0))
-        parts, same = order.split(PROBED // 2 + 1), False
+        parts, same = (order[:FEW],) if subject.is_slow else order.split(PROBED // 2 + 1), False
         if still and not moved and counts_samples(batch):
             with kept_generators(1), suppress(Stuck):
                 same = all(_is_part(subject.forward(model, taken(batch, kept)), outputs, kept) for kept in parts)
-    return Steady(outputs, same, moved, training)
+    return Steady(batch, outputs, same, moved, training)
 
 
 def _held(model: nn.Module) -> list[tuple[Any, int]]:

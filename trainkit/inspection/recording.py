@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -24,8 +26,8 @@ from trainkit.inspection.source import Line, is_own
 HERE = str(Path(__file__).parent)
 LEAVES = ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__", "__array__", "cpu")
 """Ways out of torch, of which it is told although they give no tensor."""
-COUNTED = 1 << 18
-"""Values among which zeros are counted, at least, if a tensor has as many."""
+COUNTED, RUN = 1 << 18, 16
+"""Values among which zeros are counted, at least, if a tensor has as many; and how many of them lie side by side."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +174,7 @@ class Recorder(TorchFunctionMode):
         self._stack = ExitStack()
         self._names = {id(tensor): name for name, tensor in model.named_parameters(remove_duplicate=False)}
         self._names |= {id(tensor): name for name, tensor in model.named_buffers(remove_duplicate=False)}
+        self._wrapped: dict[int, Fact] = {}
 
     def __enter__(self) -> Self:
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -227,14 +230,34 @@ class Recorder(TorchFunctionMode):
 
     def _seen(self, tensor: Tensor) -> Fact:
         known = self.recording.facts.get(id(tensor))
-        return known if known is not None else self._new(tensor, None)
+        if known is None:
+            crossing = self._crossed(tensor)
+            known = self._new(tensor, crossing)
+            if crossing is not None:
+                crossing.outputs = (known,)
+        return known
+
+    def _crossed(self, tensor: Tensor) -> Op | None:
+        """Return how a tensor came into a transform of ``torch.func``, or out of it, of which no operation tells."""
+        known = [self.recording.facts.get(id(level)) for level in _levels(tensor)]
+        before = self._wrapped.get(id(tensor)) or next((fact for fact in known if fact is not None), None)
+        if before is None:
+            return None
+        self._note("vmap", (), {}, (before,), None, [])
+        return self.recording.ops[-1]
 
     def _new(self, tensor: Tensor, maker: Op | None) -> Fact:
         with torch._C.DisableTorchFunction():
             number, inner = len(self.recording.keep), tensor.detach()
             fact = Fact(number, tuple(tensor.shape), tensor.dtype, tensor.requires_grad, None, None, True)
             fact.maker, fact.name, fact.tensor = maker, self._names.get(id(tensor), ""), inner
-            plain = not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+            levels = _levels(tensor)
+            plain = not levels
+            if levels:
+                fact.tensor = None  # it cannot be read from outside
+                fact.requires_grad |= any(level.requires_grad for level in levels)
+                self._wrapped |= {id(level): fact for level in levels if id(level) not in self.recording.facts}
+                self.recording.keep += levels
             if self._values and plain:
                 _measure(fact, inner)
             if self._gradients and plain and tensor.requires_grad and maker is not None and torch.is_grad_enabled():
@@ -259,6 +282,20 @@ class Recorder(TorchFunctionMode):
         call.outputs = tuple(self._seen(item) for item in flat(output))
 
 
+def _levels(tensor: Tensor) -> list[Tensor]:
+    """Return what a transform of ``torch.func`` has wrapped into a tensor, the outermost first."""
+    levels = []
+    while is_transformed(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+        levels.append(tensor)
+    return levels
+
+
+def is_transformed(thing: Any) -> bool:
+    """Say whether a tensor is that of a transform of ``torch.func`` such as ``vmap``, and has no numbers to read."""
+    return isinstance(thing, Tensor) and bool(torch._C._functorch.is_functorch_wrapped_tensor(thing))
+
+
 def flat(thing: Any) -> Iterator[Tensor]:
     """Yield the tensors in nested lists, tuples, mappings and dataclasses such as the outputs of transformers."""
     if isinstance(thing, Tensor):
@@ -272,6 +309,22 @@ def flat(thing: Any) -> Iterator[Tensor]:
     elif hasattr(thing, "__dataclass_fields__") and not isinstance(thing, type):
         for name in thing.__dataclass_fields__:
             yield from flat(getattr(thing, name, None))
+
+
+def mapped(thing: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a list, tuple, named tuple, mapping or dataclass with each of its parts changed."""
+    if isinstance(thing, Mapping):
+        return {name: change(value) for name, value in thing.items()}
+    if type(thing) in (list, tuple):
+        return type(thing)(change(value) for value in thing)
+    if isinstance(thing, tuple) and hasattr(thing, "_fields") and not isinstance(thing, PackedSequence):
+        return type(thing)(*(change(value) for value in thing))
+    if hasattr(thing, "__dataclass_fields__") and not isinstance(thing, type):
+        made = copy(thing)
+        for name in thing.__dataclass_fields__:
+            object.__setattr__(made, name, change(getattr(thing, name, None)))
+        return made
+    return thing
 
 
 def _replaced(thing: Any, facts: Mapping[int, Fact]) -> Any:
@@ -295,9 +348,9 @@ def _measure(fact: Fact, tensor: Tensor) -> None:
 
 
 def _zeros(tensor: Tensor) -> float:
-    """Return the share of zeros, of a large tensor that among values spread over it: counting takes a step's time."""
+    """Return the share of zeros, of a large tensor that among runs spread over it: counting takes a step's time."""
     step = tensor.numel() // COUNTED
-    values = tensor.flatten()[:: step | 1] if step > 1 else tensor
+    values = tensor.flatten().unfold(0, RUN, RUN * (step | 1)) if step > 1 else tensor
     return 1 - values.count_nonzero().item() / values.numel()
 
 

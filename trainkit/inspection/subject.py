@@ -26,6 +26,8 @@ SMALL = 16
 """Samples of a batch for the probes."""
 SLOW = 0.01
 """Seconds from which samples are not read a second time."""
+LONG = 1.0
+"""CPU seconds of the recorded step from which probes do with as few samples as can tell."""
 
 
 class Stuck(Exception):
@@ -196,6 +198,11 @@ class Subject:
     def runs(self) -> bool:
         """Whether a step of forward, loss and backward works; a user's own ``train_step`` may be the only way."""
         return self.train_set is not None and self.trace.error is None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a step takes so long that a probe is to do with as few samples as can tell."""
+        return self.runs and self.trace.seconds > LONG
 
     # -------------------------------------------------------------------- data
 

@@ -40,6 +40,19 @@ def kept_generators(seed: int | None = 0) -> Iterator[None]:
             np.random.set_state(array)
 
 
+def generators() -> dict[str, Any]:
+    """Return the states of torch's, numpy's and Python's generators, to see whether something draws or seeds."""
+    array: Any = np.random.get_state()
+    states = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (array[1].tobytes(), *array[2:]),
+        "random": random.getstate(),
+    }
+    if torch.cuda.is_initialized():
+        states["cuda"] = b"".join(state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
+    return states
+
+
 def seed_torch(seed: int) -> None:
     """Seed torch's generators, but for those of devices that are not in use.
 
@@ -71,16 +84,21 @@ def copied(model: nn.Module, *things: Any, twin: nn.Module | None = None) -> tup
         if is_lazy(tensor):  # refuses to be copied until it has a shape
             lazy: Any = type(tensor)
             memo[id(tensor)] = lazy(tensor.requires_grad, tensor.device, tensor.dtype)
-    for tensor in _with_graph(model):
+    for tensor in (item for thing in (model, *things) if isinstance(thing, nn.Module) for item in _with_graph(thing)):
         memo[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
     if twin is not None and twin is not model:
         _join(copy.deepcopy(model, memo), twin, memo)
     things = copy.deepcopy((model, *things), memo)
-    for module in things[0].modules():
+    for module in [copy_of for copy_of in memo.values() if isinstance(copy_of, nn.Module)]:
         _rebind(vars(module), memo)
     for optimizer in [copy_of for copy_of in memo.values() if isinstance(copy_of, Optimizer)]:
         _complete(optimizer, things, memo)
     return things
+
+
+def copied_loss(loss: Any) -> Any:
+    """Return a deep copy of a loss, to try numbers on."""
+    return copied(nn.Identity(), loss)[1]
 
 
 def _join(made: nn.Module, twin: nn.Module, memo: dict[int, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trainkit.findings import Finding
+from trainkit.inspection.loop.following import functions
 from trainkit.inspection.loop.watching import STRAY
 from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.subject import found
@@ -176,8 +177,8 @@ def scheduled(step: Step) -> Iterator[Finding]:
 def averaged(step: Step) -> Iterator[Finding]:
     """Look at how much of itself an average of the weights keeps in a step."""
     for name, key, kept in step.seen.averages:
-        if not 0.0005 < kept < 0.2:
-            continue
+        if not 0.0005 < kept < 0.2 or any(True for code in functions(step) for _ in code.calls("min")):
+            continue  # min(decay, (1 + t) / (10 + t)) begins low
         yield found(
             "average-forgets",
             f"{step.place}: {name}",

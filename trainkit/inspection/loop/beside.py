@@ -14,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.loop.copies import Copies
 from trainkit.inspection.loop.following import functions, words_of
 from trainkit.inspection.loop.graphs import kept
-from trainkit.inspection.recording import flat
+from trainkit.inspection.recording import flat, is_transformed
 from trainkit.inspection.source import Line, code_of, own_line
 from trainkit.inspection.subject import found, unpacked
 
@@ -83,11 +83,13 @@ class Beside:
     def forward(self, args: Any) -> None:
         """Hold the model's inputs against the batch's: the same rows in another order?"""
         given, own = next(flat(args), None), next(flat(unpacked(self.batch)[0]), None)
-        if given is not None and own is not None and given is not own:
+        if given is not None and own is not None and given is not own and not is_transformed(given):
             self.order = _order(own, given)
 
     def loss(self, args: Any, value: Any) -> None:
         """Note a loss, and whether its targets follow the order of the inputs."""
+        if is_transformed(value):
+            return
         if isinstance(value, Tensor) and value.grad_fn is not None:
             self.recent.append((value.grad_fn, own_line()))
         target = unpacked(self.batch)[1]
@@ -140,7 +142,7 @@ def _order(own: Tensor, given: Tensor) -> Tensor | None:
     """Return the permutation that makes of one batch the other; None if it is the same or there is none."""
     if own.shape != given.shape or own.dim() < 1 or len(own) < 4 or own.dtype != given.dtype:
         return None
-    one, two = own.detach().flatten(1).double().sum(1), given.detach().flatten(1).double().sum(1)
+    one, two = (batch.detach().reshape(len(batch), -1).double().sum(1) for batch in (own, given))
     first, second = one.argsort(), two.argsort()
     order = torch.empty_like(first)
     order[second] = first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ from trainkit.findings import Finding
 from trainkit.inspection.first_step import raised_at
 from trainkit.inspection.loop import figures, judging, remembering
 from trainkit.inspection.loop.copies import copies_with
-from trainkit.inspection.source import Line, code_of
+from trainkit.inspection.source import Code, Line, called, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data
 
@@ -121,6 +123,55 @@ def _traces(subject: Subject, place: str, at: Line | None, changed: list[str], l
         )
 
 
+def validates_within(subject: Subject) -> Iterator[Finding]:
+    """Find a validation that a step of the user's calls now and then, and that leaves the model in eval()."""
+    step = code_of(subject.train_step)
+    if step is None or not any(isinstance(module, MODED) for module in subject.model.modules()):
+        return
+    model = next(iter(_names(step)), "")
+    helpers = [(call, code_of(_meant(subject.train_step, called(call)))) for call in step.calls()]
+    calls = [(call, code) for call, code in helpers if code is not None and model in map(unparse, call.args)]
+    if not model or _restores(step) or any(_restores(code) for _, code in calls):
+        return
+    for call, code in calls:
+        names, number = _names(code), list(map(unparse, call.args)).index(model)
+        own = names[number] if number < len(names) else ""
+        switch = next((inner for inner in code.calls("eval") if called(inner) == f"{own}.eval"), None)
+        if switch is None or any(own in map(called, getattr(node, "targets", ())) for node in walk(code.node)):
+            continue
+        yield found(
+            "trains-in-eval",
+            f"{code.name}: eval",
+            f"leaves the model in eval(), and {step.name}, which calls it, never goes back to train(): from the "
+            "first validation on training is another one",
+            at=code.line(switch),
+            evidence=f"called in line {call.lineno}, with no train() after it",
+            effect="training without dropout, and batch norm's statistics stop moving",
+            fix="model.train() at the end of the validation, or at the beginning of each step",
+        )
+        return
+
+
+def _names(code: Code) -> list[str]:
+    """Return the names of a function's arguments without ``self``; none of anything else."""
+    given = code.node.args.args if isinstance(code.node, ast.FunctionDef) else []
+    return [item.arg for item in given if item.arg != "self"]
+
+
+def _restores(code: Code) -> bool:
+    """Say whether a function sets some module's mode, other than by eval()."""
+    sets = (target for node in walk(code.node) for target in getattr(node, "targets", ()))
+    return any(True for _ in code.calls("train")) or any(called(target).endswith(".training") for target in sets)
+
+
+def _meant(function: Any, dotted: str) -> Any:
+    """Return the function that a name stands for in another one, or in its object's class."""
+    base, _, last = dotted.rpartition(".")
+    if base == "self":
+        return getattr(type(getattr(function, "__self__", None)), last, None)
+    return getattr(inspect.unwrap(function), "__globals__", {}).get(dotted) if not base else None
+
+
 def _values(place: str, at: Line | None, value: Any, again: Any) -> Iterator[Finding]:
     one, two = _number(value), _number(again)
     if one is None or two is None or abs(one - two) <= 1e-4 * max(abs(one), abs(two), 1e-8):
@@ -144,4 +195,4 @@ def _number(value: Any) -> float | None:
         return None
 
 
-RULES = (evaluates, *figures.RULES, *judging.RULES, *remembering.RULES)
+RULES = (evaluates, validates_within, *figures.RULES, *judging.RULES, *remembering.RULES)

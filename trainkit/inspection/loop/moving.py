@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainkit.inspection.loop.graphs import holds
-from trainkit.inspection.recording import flat
+from trainkit.inspection.recording import flat, is_transformed
 from trainkit.inspection.source import Line, own_line
+from trainkit.inspection.untouched import generators
 
 TAKEN = 4096
 """Values of each weight that are followed."""
@@ -140,7 +141,7 @@ class Moves:
     def begin(self, followers: Iterable[tuple[str, Tensor]]) -> None:
         """Note the state of the generators before a step, each moved on a little, and where followers lie."""
         torch.rand(1), np.random.rand(), random.random()
-        self._states.append((_generators(), {}))
+        self._states.append((generators(), {}))
         self.steps.append(Move())
         self.clips.append([])
         self._roots, self._last = [], ""
@@ -154,7 +155,7 @@ class Moves:
         move = self.steps[-1]
         move.last = self._now()
         before, _ = self._states[-1]
-        self._states[-1] = (before, _generators())
+        self._states[-1] = (before, generators())
         seeded = torch.Generator().manual_seed(torch.initial_seed()).get_state()
         self.draws |= not torch.equal(seeded, torch.get_rng_state())
 
@@ -214,7 +215,7 @@ class Moves:
     def operated(self, name: str, args: Any, result: Any) -> None:
         """Note an operation: a loss that becomes a number, a write into what follows the model."""
         tensor = next(flat(args), None)
-        if tensor is None:
+        if tensor is None or is_transformed(tensor):
             return
         if name in NUMBERS and tensor.requires_grad and isinstance(result, float | int):
             self.shown.append((float(result), tensor.grad_fn, own_line()))
@@ -231,9 +232,9 @@ class Moves:
         for name in ("torch", "numpy", "random"):
             pairs = [(before[name], after.get(name)) for before, after in self._states if after]
             after = [second for _, second in pairs]
-            if len(pairs) < 3 or any(not _same(after[0], other) for other in after[1:]):
+            if len(pairs) < 3 or any(after[0] != other for other in after[1:]):
                 continue
-            if all(not _same(first, second) for first, second in pairs):
+            if all(first != second for first, second in pairs):
                 found.append(name)
         return found
 
@@ -256,12 +257,3 @@ class Noting(TorchFunctionMode):
 
 def _dense(tensor: Tensor) -> Tensor:
     return tensor if tensor.layout == torch.strided else tensor.to_dense()
-
-
-def _generators() -> dict[str, Any]:
-    array: Any = np.random.get_state()
-    return {"torch": torch.get_rng_state(), "numpy": (array[1].tobytes(), array[2]), "random": random.getstate()}
-
-
-def _same(one: Any, other: Any) -> bool:
-    return torch.equal(one, other) if isinstance(one, Tensor) else one == other

@@ -31,6 +31,8 @@ MOST = 20_000
 """Steps that are simulated."""
 NOTHING = 1e-4
 """Share of the highest rate below which nothing is learned any more."""
+FEW_STEPS = 5
+"""Steps of an epoch below which it makes little difference to count epochs."""
 UNKNOWN = 3
 """Epochs that are looked at if it is not told how long training lasts."""
 
@@ -109,7 +111,8 @@ def _looked_at(plan: Plan) -> Iterator[Finding]:
     if not rates:
         return
     stated = _stated(plan.scheduler)
-    if plan.known and error is None and stated is not None and _is_swapped(plan, stated):
+    swapped = _is_swapped(plan, stated) if stated is not None else _are_epochs(plan)
+    if plan.known and error is None and swapped:
         yield _swapped(plan, rates)
         return
     if error is not None and plan.known:
@@ -130,6 +133,13 @@ def _is_swapped(plan: Plan, stated: int) -> bool:
     if abs(stated - plan.other) <= 0.1 * plan.other:
         return True
     return plan.unit == "epoch" and stated > 5 * plan.moments and stated % plan.per_epoch == 0
+
+
+def _are_epochs(plan: Plan) -> bool:
+    """Say whether all milestones lie within the first steps of the run, and would be spread over its epochs."""
+    milestones = list(getattr(plan.scheduler, "milestones", ())) if isinstance(plan.scheduler, MultiStepLR) else []
+    last = max(milestones, default=0)
+    return plan.unit == "step" and plan.per_epoch >= FEW_STEPS and plan.other / 3 <= last <= plan.other
 
 
 def _swapped(plan: Plan, rates: list[float]) -> Finding:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.passes import NEAR, distance, equal, in_eval, probed, steady
+from trainkit.inspection.passes import NEAR, distance, equal, in_eval, steady
 from trainkit.inspection.source import Line, code_of, unparse, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied, kept_generators, quiet
@@ -29,7 +29,7 @@ def kept_whole(subject: Subject) -> Iterator[Finding]:
     fresh = _fresh(subject.model)
     if fresh is None:
         return
-    batch = probed(subject)
+    seen = steady(subject)
     with subject.scratch() as scratch, torch.no_grad():
         model = in_eval(scratch.model)
         try:
@@ -37,11 +37,11 @@ def kept_whole(subject: Subject) -> Iterator[Finding]:
         except Exception:  # noqa: BLE001 - it was built with other arguments, or changed since
             return
         with kept_generators(1):
-            apart = distance(steady(subject).outputs, subject.forward(in_eval(fresh), batch))
+            apart = distance(seen.outputs, subject.forward(in_eval(fresh), seen.batch))
         rough = any(p.dtype in (torch.bfloat16, torch.float16) for p in model.parameters())
         if apart is None or apart <= (ROUNDED if rough else NEAR):
             return
-        again = [subject.forward(model, batch) for _ in range(2)]
+        again = [subject.forward(model, seen.batch) for _ in range(2)]
         if distance(*again) not in (None, 0.0):
             return
     place, at = _outside(subject.model, fresh)

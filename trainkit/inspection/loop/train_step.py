@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.first_step import is_ours
 from trainkit.inspection.loop import around, beside, driven, following, graphs, handling, negated, repeated, undone
 from trainkit.inspection.loop.watching import STRAY, Event, Watched, watched
 from trainkit.inspection.source import Code, Line, called, code_of, walk
@@ -50,6 +51,8 @@ def steps(subject: Subject) -> Iterator[Finding]:
         if early:
             yield from early
             return
+        if is_ours(seen.error):
+            raise seen.error  # a rule that fails is told as such
         message = f"raises on copies: {type(seen.error).__name__}: {' '.join(str(seen.error).split())[:200]}"
         at = _raised(seen.error) or step.at
         fix = "Mend that line; it is called as train_step(model, batch, loss, optimizer)"
@@ -228,11 +231,8 @@ def _gives_gradients(step: Step) -> bool:
 
 
 def _is_in_loop(step: Step, line: Line | None) -> bool:
-    for node in walk(step.code.node) if step.code is not None else ():
-        inside = isinstance(node, ast.For | ast.While) and line is not None
-        if inside and line is not None and _spans(node, line):
-            return True
-    return False
+    loops = (n for code in following.functions(step) for n in walk(code.node) if isinstance(n, ast.For | ast.While))
+    return line is not None and any(_spans(node, line) for node in loops)
 
 
 def _spans(node: ast.AST, line: Line) -> bool:

@@ -19,6 +19,7 @@ from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.loop.following import following, kept_share
 from trainkit.inspection.loop.graphs import reaches_others
 from trainkit.inspection.loop.moving import Moves, Noting
+from trainkit.inspection.recording import is_transformed
 from trainkit.inspection.source import Line, own_line
 from trainkit.inspection.subject import Stuck, Subject
 
@@ -210,7 +211,7 @@ class _Watch:
     def _loss(self, *args: Any, **kwargs: Any) -> Any:
         value = self.copies.loss(*args, **kwargs)
         self.beside.loss(args, value)
-        if isinstance(value, Tensor) and value.numel() == 1:
+        if isinstance(value, Tensor) and value.numel() == 1 and not is_transformed(value):
             self.losses.append(float(value.detach()))
         return value
 

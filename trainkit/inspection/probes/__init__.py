@@ -27,6 +27,7 @@ from trainkit.inspection.probes import (
     ranges,
     relation,
     repeats,
+    resized,
     samples,
     seeds,
     sequences,
@@ -70,6 +71,7 @@ RULES = (
     *extremes.RULES,
     *integers.RULES,
     *repeats.RULES,
+    *resized.RULES,
     *symmetry.RULES,
     *unread.RULES,
 )

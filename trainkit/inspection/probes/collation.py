@@ -81,6 +81,8 @@ def _batch(subject: Subject) -> Batch | None:
         again = [_parts(subject.collated([sample])) for sample in samples]
     if whole is None or any(single is None for single in singles):
         return None
+    if len(list(flat(unpacked(held.whole)[0]))) != len(list(flat(unpacked(held.singles[0])[0]))):
+        return None  # a list of samples of different sizes, not stacked
     if any(distance(one, other) != 0.0 for one, other in zip(singles, again, strict=True)):
         return None
     known = [single for single in singles if single is not None]
@@ -174,6 +176,8 @@ def _are_rows(batch: Batch) -> bool:
     target = batch.target
     if not isinstance(target, Tensor) or target.shape[:1] != batch.inputs.shape[:1]:
         return False
+    if torch.equal(target.flatten(), torch.arange(len(target), dtype=target.dtype, device=target.device)):
+        return False  # each row's own number, as for the pairs of a contrastive loss
     return all(isinstance(y, Tensor) and y.dim() == target.dim() and len(y) == 1 for _, y in batch.singles)
 
 
@@ -347,7 +351,7 @@ def _cast(subject: Subject) -> Line | None:
     code = code_of(subject.collate)
     words = ("long", "int", "half", "float16", "byte", "char", "short")
     for node in walk(code.node) if code is not None else ():
-        text = unparse(node) if isinstance(node, ast.Call) else ""
+        text = unparse(node).lower() if isinstance(node, ast.Call) else ""
         if code is not None and any(word in text for word in words) and called(node) != "":
             return code.line(node)
     return None

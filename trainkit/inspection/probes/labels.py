@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,14 +11,18 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, origin
-from trainkit.inspection.probes.tables import SECONDS, Table, is_drawn, reads_targets, sample_of, table
-from trainkit.inspection.recording import Op
+from trainkit.inspection.probes.tables import SECONDS, Table, indexed, is_drawn, raw, reads_targets, sample_of, table
+from trainkit.inspection.recording import Fact, Op
 from trainkit.inspection.source import Line, called, tree, walk
 from trainkit.inspection.subject import Subject, Trace, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
 
 UNEQUAL = 10
 """How many times as many samples of one class as of another are told of."""
+
+LAYERS = ("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear")
+COMPARING = ("matmul", "mm", "bmm", "baddbmm", "einsum", "cosine_similarity", "cdist", "norm", "vector_norm", "sum")
+"""Operations that hold two things of a sample against each other, where neither is a weight."""
 
 
 def ordered(subject: Subject) -> Iterator[Finding]:
@@ -100,12 +104,13 @@ def _is_series(rows: Table) -> bool:
 def classes(subject: Subject) -> Iterator[Finding]:
     """Look at which classes there are, and hold those of the two sets against each other."""
     rows, val = table(subject, "train_set"), table(subject, "val_set")
-    if not reads_targets(subject) or (subject.train_step is not None and len(subject.batch) > 2):
+    if not reads_targets(subject) or (subject.train_step is not None and _has_parts(subject.batch)):
         return  # the last of several parts is a target only where the loss is given it as such
     for name, one in (("train_set", rows), ("val_set", val)):
         if one is not None and one.targets is not None and len(one.indices) >= 16 and _constant(one):
             several = one.targets.dim() > 1 and bool((one.targets != one.targets.flatten()[0]).any())
-            if several and is_drawn(getattr(subject, name)):
+            drawn = (several and is_drawn(getattr(subject, name))) or _is_made(subject, one)
+            if drawn or _of_candidates(subject):
                 return  # episodes: the target numbers what was drawn
             yield found(
                 "constant-target",
@@ -126,9 +131,52 @@ def classes(subject: Subject) -> Iterator[Finding]:
     yield from _absent(subject, rows, val)
 
 
+def _has_parts(batch: Any) -> bool:
+    """Say whether a batch is more than inputs and target, or an object of the user's."""
+    return len(batch) > 2 if isinstance(batch, list | tuple | Mapping) else not isinstance(batch, Tensor)
+
+
 def _constant(rows: Table) -> bool:
     assert rows.targets is not None
     return rows.targets.numel() > 0 and bool((rows.targets == rows.targets[:1]).all())
+
+
+def _is_made(subject: Subject, rows: Table) -> bool:
+    """Say whether a target is none of a sample's own: the collate makes it for the loss, such as ones."""
+    if subject.collate is None or rows.targets is None or not indexed(subject.train_set):
+        return False
+    inputs, target = raw(subject.samples(1)[0])
+    own = [*inputs, *([] if target is None else [target])]
+    made = rows.targets[0]
+    return not any(
+        item.numel() == made.numel() and torch.equal(item.double().flatten(), made.double().flatten()) for item in own
+    )
+
+
+def _of_candidates(subject: Subject) -> bool:
+    """Say whether a loss compares scores of several things by one scorer: which of them is right may be fixed."""
+    trace = subject.trace
+    if any(trace.recording.of("margin_ranking_loss")):
+        return True
+    judged = [
+        op.inputs[0] for op in trace.recording.of("cross_entropy", "nll_loss") if op.inputs and _is_of_data(trace, op)
+    ]
+    scores = [fact for fact in judged if len(fact.shape) == 2 and fact.shape[1] > 1]
+    return bool(scores) and not any(_has_head(fact, fact.shape[1]) for fact in scores)
+
+
+def _has_head(fact: Fact, width: int) -> bool:
+    """Say whether scores are those of a layer that has weights for each class."""
+    while fact.maker is not None and fact.maker.inputs:
+        op = fact.maker
+        if op.name in ("cat", "concat", "stack", "hstack"):
+            return any(_has_head(part, part.shape[-1]) for part in op.inputs if part.shape and part.shape[-1] > 1)
+        if op.name in LAYERS:
+            return op.outputs[0].shape[1 if op.name.startswith("conv") else -1] == width
+        if op.name in COMPARING:
+            return any(item.name for item in op.inputs)
+        fact = next((item for item in op.inputs if item.requires_grad), op.inputs[0])
+    return True
 
 
 def _unseen(subject: Subject, rows: Table, val: Table) -> Iterator[Finding]:
@@ -187,6 +235,8 @@ def beyond(subject: Subject) -> Iterator[Finding]:
     if high < heads and low >= 0:
         yield from _unused(subject, rows, real, heads)
         return
+    if _dealt_with(subject.trace, heads) or (subject.train_step is not None and low < 0 and high < heads):
+        return
     last = _last_layer(subject)
     one_based = low == 1 and high == heads
     yield found(
@@ -240,6 +290,29 @@ def _is_of_data(trace: Trace, op: Op) -> bool:
         return True
     read = [op.inputs[1], *(fact for made in trace.recording.ancestors(op.inputs[1]) for fact in made.inputs)]
     return any(fact in trace.target for fact in read)
+
+
+def _dealt_with(trace: Trace, heads: int) -> bool:
+    """Say whether a loss got labels out of range and ran: it leaves their samples out, or numbers them anew."""
+    given = [op.inputs[1] for op in trace.recording.of("cross_entropy", "nll_loss") if len(op.inputs) > 1]
+    for fact in trace.target:
+        own = fact.tensor
+        if own is None or own.is_floating_point() or not own.numel() or trace.error is not None:
+            continue
+        if int(own.min()) >= 0 and int(own.max()) < heads:
+            continue
+        kinds = len(own[own >= 0].unique())
+        for judged in (one.tensor for one in given if _comes_of(trace, one, fact)):
+            if judged is None or not judged.numel() or int(judged.min()) < 0 or int(judged.max()) >= heads:
+                continue
+            if judged.numel() < own.numel() or len(judged.unique()) == kinds:
+                return True
+    return False
+
+
+def _comes_of(trace: Trace, one: Fact, fact: Fact) -> bool:
+    """Say whether a tensor was made of another one."""
+    return any(fact in made.inputs for made in trace.recording.ancestors(one))
 
 
 def _ignored(subject: Subject) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from trainkit.findings import Finding, Severity
 from trainkit.inspection.probes.origins import made_at, method_of, origin
 from trainkit.inspection.probes.relation import coded, dependence
 from trainkit.inspection.probes.tables import Table, reads_targets, table
-from trainkit.inspection.source import Line
+from trainkit.inspection.source import Line, code_of, walk
 from trainkit.inspection.subject import Subject, found
 
 FEWEST, WIDEST = 64, 4096
@@ -47,7 +48,7 @@ class Leak:
 def in_inputs(subject: Subject) -> Iterator[Finding]:
     """Look for a feature that is the target, a function of it, or the target with a little noise."""
     rows = table(subject, "train_set")
-    if rows is None or len(rows.samples) < FEWEST or not reads_targets(subject):
+    if rows is None or len(rows.samples) < FEWEST or not reads_targets(subject) or _is_reward(subject):
         return
     whole, target = rows.whole, _target(rows)
     if whole is None or target is None or not 2 <= whole.shape[1] <= WIDEST or not whole.is_floating_point():
@@ -194,6 +195,21 @@ def _few(columns: Tensor, relation: str, *, exact: bool, most: int = 2) -> Leak 
     if not 0 < count <= max(most, FEW * len(columns)) or (count == len(columns)):
         return None
     return Leak(columns.nonzero().flatten().tolist(), relation, exact)
+
+
+def _is_reward(subject: Subject) -> bool:
+    """Say whether all that a loss does with the target is to add it to what the model gives: a reward.
+
+    An input may tell of that by design, as of a step that ends an episode.
+    """
+    code = code_of(subject.loss)
+    node = code.node if code is not None else None
+    names = [item.arg for item in node.args.args] if isinstance(node, ast.FunctionDef) else []
+    if node is None or len(names) != 2:
+        return False
+    reads = [part for part in walk(node) if isinstance(part, ast.Name) and part.id == names[1]]
+    sums = [part for part in walk(node) if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add)]
+    return len(reads) == 1 and any(reads[0] in (part.left, part.right) for part in sums)
 
 
 def in_channel(subject: Subject) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from trainkit.findings import Finding
 from trainkit.inspection.passes import distance
 from trainkit.inspection.probes.origins import made_at, origin, stored, whole_of
-from trainkit.inspection.probes.tables import indexed, table
+from trainkit.inspection.probes.tables import indexed, is_finite, table
 from trainkit.inspection.source import Line, called, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
@@ -40,6 +40,8 @@ ALIKE = 0.8
 """Correlation from which two samples of one name are one picture, augmented or not."""
 SEVERAL = 2
 """Features of that kind which are enough."""
+FEW_ROWS, DISCRETE = 64, 16
+"""Samples among which values are counted, and so many of them that are bits, classes or grades."""
 
 
 def duplicates(subject: Subject) -> Iterator[Finding]:
@@ -202,8 +204,10 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
     if _counts(share, 0.0 if copied else natural, len(val.samples), seen, times=CHANCE):
         return min(share / seen, 1.0), "equal in every value"
     if one is not None and other is not None and one.shape[1] == other.shape[1] and one.is_floating_point():
-        if not other.is_floating_point() or not bool(one.isfinite().all() and other.isfinite().all()):
+        if not other.is_floating_point() or not (is_finite(one) and is_finite(other)):
             return None
+        if max(len(rows[:FEW_ROWS].unique()) for rows in (one, other)) <= DISCRETE:
+            return None  # of bits or grades many are near by nature, and noise would show in the values
         distances = neighbours(one, other)
         for limit in (CLOSE,) if _are_windows(one) else (CLOSE, NEAR):
             share, natural = distances.near(limit)
@@ -211,6 +215,8 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
             if _counts(share, natural, len(other), seen, *least):
                 return min(share / seen, 1.0), "near copies, as by a little noise"
     if one is not None and other is not None and one.shape[1] == other.shape[1] >= 16 and one.dtype == other.dtype:
+        if not set(_sums(one)) & set(_sums(other)):
+            return None
         share, natural = _shared(_unordered(one), _unordered(other))
         if _counts(share, natural, len(val.samples), seen):
             return min(share / seen, 1.0), "the same values in another order, as in a mirrored picture"
@@ -235,10 +241,18 @@ def _counts(
     return share / seen > worth and share * count >= least and share >= times * natural + 0.01 * seen
 
 
+def _sums(rows: Tensor) -> list[int]:
+    """Return a sum for each row that rows of the same values have in common, and few others: quicker than a code."""
+    return _bits(rows).sum(1).tolist()
+
+
+def _bits(rows: Tensor) -> Tensor:
+    return rows.contiguous().view(torch.int32) if rows.is_floating_point() else rows
+
+
 def _unordered(rows: Tensor) -> list[int]:
     """Return a code of the values of each row, in whatever order; 0 of a row that holds one value throughout."""
-    bits = rows.contiguous().view(torch.int32).long() if rows.is_floating_point() else rows
-    mixed = (bits + 1) * -7046029254386353131
+    mixed = (_bits(rows).long() + 1) * -7046029254386353131
     mixed = (mixed ^ (mixed >> 32)) * -4658895280553007687
     codes = (mixed ^ (mixed >> 29)).sum(1)
     codes[(rows == rows[:, :1]).all(1)] = 0

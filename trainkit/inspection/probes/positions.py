@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,14 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.passes import distance, evaluated, probed
+from trainkit.inspection.passes import distance, evaluated, in_eval, probed
 from trainkit.inspection.probes.relation import coded, dependence, linear
 from trainkit.inspection.probes.sequences import replaced
 from trainkit.inspection.probes.tables import Table, reads_targets, table
 from trainkit.inspection.recording import flat
-from trainkit.inspection.source import Line, code_of
-from trainkit.inspection.subject import Subject, found, unpacked
+from trainkit.inspection.source import Line, code_of, walk
+from trainkit.inspection.subject import Stuck, Subject, found, unpacked
+from trainkit.inspection.untouched import kept_generators
 
+TABLE = re.compile("^(pe|pos)$|^pos_(?!weight)|_pos$|(^|_)position(s|al)?(_|$)|^positional", re.IGNORECASE)
+"""Names of what holds an encoding of positions."""
 SAME = 1e-4
 """Difference of outputs, relative to the largest, that is rounding."""
 FEWEST, ROWS, WIDEST = 300, 1500, 20_000
@@ -49,12 +54,17 @@ def order_read(subject: Subject) -> Iterator[Finding]:
     told, without = _by_order(rows, length)
     if told < without + HANGS:
         return
+    vain = _table_in_vain(subject)
+    if vain is not None and _tells_once_filled(subject, vain[0], batch, series, order):
+        return  # it starts at 0, and is read right
     yield found(
         "order-ignored",
-        f"{_place(subject)}: position",
-        "gives the same in whatever order: it has no positional encoding, and the targets hang on the order",
-        severity="warning" if _attends(subject) else "info",  # a bag of words is one by design
-        at=_line(subject),
+        f"{_place(subject)}: position" if vain is None else f"{vain[0]}: position",
+        "gives the same in whatever order: it has no positional encoding, and the targets hang on the order"
+        if vain is None
+        else "tells no position from another (one slice for all?): the model gives the same in whatever order",
+        severity="error" if vain is not None else "warning" if _attends(subject) else "info",  # a bag of words is one
+        at=_line(subject) if vain is None else vain[1],
         evidence=f"permuted positions move the outputs by {apart:.1g}; a line over values at their positions explains "
         f"{told:.0%} of the targets' variance, values without their order {max(without, 0):.0%}",
         effect="what the order tells cannot be learned",
@@ -92,6 +102,39 @@ def _by_order(rows: Table, length: int) -> tuple[float, float]:
         return told, told
     bag = hot.sum(1) if rows.raw is not None else torch.cat([hot.mean(1), hot.square().mean(1), hot.amax(1)], 1)
     return told, max(linear(bag, y), dependence(bag, y, thorough=True))
+
+
+def _table_in_vain(subject: Subject) -> tuple[str, Line] | None:
+    """Return the model's own positions, and where they are read, if it has some: then the order was meant to count."""
+    model = subject.model
+    for name, _ in [*model.named_parameters(), *model.named_buffers()]:
+        owner, _, last = name.rpartition(".")
+        while TABLE.search(last) or TABLE.search(owner.rpartition(".")[2]):
+            code = code_of(type(model.get_submodule(owner)))
+            forward = code.methods().get("forward") if code is not None else None
+            for node in walk(forward.node) if forward is not None else ():
+                if isinstance(node, ast.Attribute) and node.attr == last and forward is not None:
+                    return name, forward.line(node)
+            if not owner:
+                break
+            owner, _, last = owner.rpartition(".")
+    return None
+
+
+def _tells_once_filled(subject: Subject, name: str, batch: Any, series: Tensor, order: Tensor) -> bool:
+    """Say whether the order counts once a table of positions holds other values."""
+    with subject.scratch() as scratch, torch.no_grad(), kept_generators(1):
+        model = in_eval(scratch.model)
+        table_of = dict([*model.named_parameters(), *model.named_buffers()])[name]
+        if not table_of.is_floating_point():
+            return False
+        table_of.normal_()
+        try:
+            one, two = (subject.forward(model, thing) for thing in (batch, replaced(batch, series, series[:, order])))
+        except Stuck:
+            return False
+    apart = distance(one, two)
+    return apart is not None and apart > SAME
 
 
 def _attends(subject: Subject) -> bool:

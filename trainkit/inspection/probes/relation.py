@@ -18,6 +18,8 @@ from trainkit.inspection.untouched import kept_generators
 
 BOUND = 0.08
 """Share of the targets' variance that must be explained on unseen samples to count as a relation."""
+FEWEST = 300
+"""Samples from which a missing relation says something."""
 ROWS, WIDTH = 1500, 512
 """Samples and features that the predictors read; more features are mixed into as many."""
 WHOLE = (ast.FunctionDef, ast.ClassDef)
@@ -27,10 +29,14 @@ SHUFFLES = ("randperm", "permutation", "shuffle", "sample", "argsort", "sort", "
 def related(subject: Subject) -> Iterator[Finding]:
     """See whether targets have anything to do with their inputs."""
     rows = table(subject, "train_set")
-    if rows is None or len(rows.indices) < 300 or not rows.alone or not reads_targets(subject):
+    if rows is None or len(rows.indices) < FEWEST or not rows.alone or not reads_targets(subject):
         return
     x, y = described(rows), coded(rows)
-    if x is None or y is None or dependence(x, y) > BOUND:
+    if x is None or y is None:
+        return
+    known = _known(rows)
+    x, y = x[known], y[known] - y[known].mean(0)
+    if len(x) < FEWEST or float(y.abs().sum()) == 0 or dependence(x, y) > BOUND:
         return
     shift = _shift(rows, x, y)
     if shift is not None:
@@ -76,6 +82,14 @@ def related(subject: Subject) -> Iterator[Finding]:
     )
 
 
+def _known(rows: Table) -> Tensor:
+    """Say which samples have a label: one negative number beside classes is none, as where few are labelled."""
+    labels = rows.targets[:ROWS] if rows.targets is not None else torch.zeros(0)
+    kinds = labels.unique() if labels.dim() == 1 and not labels.is_floating_point() else labels[:0]
+    few = int((kinds < 0).sum()) == 1 and int((kinds >= 0).sum()) >= 2
+    return labels >= 0 if few else torch.ones(len(labels), dtype=torch.bool)
+
+
 def _shift(rows: Table, x: Tensor, y: Tensor) -> int | None:
     """Return by how many places targets are off, if that is one and the samples stand in a row."""
     if len(rows.indices) < 2 or int(rows.indices[1] - rows.indices[0]) != 1:
@@ -88,7 +102,7 @@ def _pairing(subject: Subject) -> Line | None:
     at = _ordered_apart(subject)
     if at is not None:
         return at
-    for file, part in _sources(subject):
+    for file, part in sources(subject):
         for node in walk(part):
             if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in SHUFFLES:
                 return Line(file, node.lineno)
@@ -101,7 +115,7 @@ def _pairing(subject: Subject) -> Line | None:
     return made_at(subject, "train_set")
 
 
-def _sources(subject: Subject) -> list[tuple[str, ast.AST]]:
+def sources(subject: Subject) -> list[tuple[str, ast.AST]]:
     """Return the source that makes the training set and its samples."""
     made = origin(subject, "train_set")
     sources = [(made.file, part) for part in made.parts] if made is not None else []
@@ -117,7 +131,7 @@ def _ordered_apart(subject: Subject) -> Line | None:
         at = _apart(plain, list(getattr(made.entry, "args", ())))
         if at is not None:
             return Line(made.file, at)
-    for file, part in _sources(subject):
+    for file, part in sources(subject):
         if not isinstance(part, ast.FunctionDef):
             continue
         returned = [node.value for node in walk(part) if isinstance(node, ast.Return)]

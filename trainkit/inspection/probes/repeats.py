@@ -12,7 +12,7 @@ from torch import Tensor
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import made_at, method_of, stored, whole_of
 from trainkit.inspection.probes.overlap import continuous
-from trainkit.inspection.probes.tables import affordable, is_drawn, sample_of, table
+from trainkit.inspection.probes.tables import affordable, is_drawn, raw, table
 from trainkit.inspection.source import Code, Line, called, walk
 from trainkit.inspection.subject import Subject, found
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
@@ -165,7 +165,7 @@ def augmented_once(subject: Subject) -> Iterator[Finding]:
 def _twice(subject: Subject, indices: list[int], seed: int) -> tuple[list[Any], list[Any]]:
     with kept_generators(seed), quiet():
         held = copied_data(subject.train_set)
-        first, second = ([sample_of(subject, held[index]) for index in indices] for _ in range(2))
+        first, second = ([raw(held[index]) for index in indices] for _ in range(2))
     return first, second
 
 

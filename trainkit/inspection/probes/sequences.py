@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainkit.findings import Finding
 from trainkit.inspection.passes import NEAR, PROBED, distance, evaluated, in_eval, probed
 from trainkit.inspection.probes.origins import made_at, method_of
-from trainkit.inspection.recording import Call, Recording, flat
+from trainkit.inspection.recording import Call, Recording, flat, mapped
 from trainkit.inspection.source import Line, code_of, walk
 from trainkit.inspection.subject import Subject, found, unpacked
 
@@ -280,13 +280,7 @@ def _same(series: Tensor) -> bool:
 
 def replaced(thing: Any, old: Tensor, new: Tensor) -> Any:
     """Return a batch with one of its tensors replaced."""
-    if thing is old:
-        return new
-    if type(thing) in (list, tuple):
-        return type(thing)(replaced(item, old, new) for item in thing)
-    if isinstance(thing, dict):
-        return {name: replaced(value, old, new) for name, value in thing.items()}
-    return thing
+    return new if thing is old else mapped(thing, lambda item: replaced(item, old, new))
 
 
 RULES = (causal, shifted, shifted_twice)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.probes.origins import is_scaling, made_at, method_of, one_sided, origin
-from trainkit.inspection.probes.tables import Table, table
+from trainkit.inspection.probes.tables import Table, is_finite, table
 from trainkit.inspection.source import Line, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
@@ -28,7 +28,7 @@ def alike(subject: Subject) -> Iterator[Finding]:
     one, other = train.inputs, val.inputs
     if one is None or other is None or one.shape[1] != other.shape[1]:
         return
-    if bool(one.isfinite().all() and other.isfinite().all()) and _apart(one, other):
+    if is_finite(one) and is_finite(other) and _apart(one, other):
         yield found(
             "splits-treated-differently",
             "val_set: input range",
@@ -71,11 +71,10 @@ def _apart(one: Tensor, other: Tensor) -> bool:
     shift = float((other.mean() - one.mean()).abs() / one.std().clamp_min(1e-12))
     if not (1 / APART < ratio < APART and shift < APART):
         return True
-    first, second = _is_standard(one), _is_standard(other)
-    by_feature = (other.mean(0) - one.mean(0)).abs() / one.std(0).clamp_min(1e-6)
-    far = ratio < 0.6 or ratio > 1.7 or float(by_feature.median()) > 1.0
-    if first != second and far:
-        return True
+    if _is_standard(one) != _is_standard(other):
+        by_feature = (other.mean(0) - one.mean(0)).abs() / one.std(0).clamp_min(1e-6)
+        if ratio < 0.6 or ratio > 1.7 or float(by_feature.median()) > 1.0:
+            return True
     return _bounded(one, other) or _bounded(other, one)
 
 

@@ -209,6 +209,11 @@ def sample_of(subject: Subject, sample: Any) -> tuple[tuple[Tensor, ...], Tensor
         if inputs and all(tensor.dim() and tensor.shape[0] == 1 for tensor in inputs):
             alone = target is not None and target.dim() > 0 and target.shape[0] == 1
             return tuple(tensor[0] for tensor in inputs), target[0] if alone and target is not None else target
+    return raw(sample)
+
+
+def raw(sample: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """Return inputs and target of a sample as the data set gives it: what is random about it is the data set's."""
     return _parted(unpacked(sample))
 
 
@@ -239,6 +244,11 @@ def _spread(first: tuple[Tensor, ...], total: int) -> Sequence[int]:
     size = max(sum(tensor.numel() for tensor in first), 1)
     count = min(total, MOST, max(VALUES // size, 64))
     return [index * total // count for index in range(count)]
+
+
+def is_finite(rows: Tensor) -> bool:
+    """Say whether no value is NaN or infinite; least and greatest tell it, and take no memory."""
+    return rows.numel() == 0 or bool(torch.stack(rows.aminmax()).isfinite().all())
 
 
 def _stacked(tensors: list[Tensor]) -> Tensor | None:

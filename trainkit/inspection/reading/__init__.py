@@ -18,6 +18,7 @@ from trainkit.inspection.reading import (
     loaded,
     making,
     noise,
+    plain,
     randomness,
     registration,
     starts,
@@ -32,6 +33,7 @@ from trainkit.inspection.subject import Subject
 
 MODULES = (
     registration,
+    plain,
     classes,
     contracts,
     aliases,

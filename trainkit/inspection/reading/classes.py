@@ -209,7 +209,8 @@ def repeated_layers(subject: Subject) -> Iterator[Finding]:
         at = subject.where_built(path)
         at = _repetition(subject, at) or at
         shown = path or "model"
-        text = f"{shown} {at.text if at else ''}".lower()
+        owner = type(subject.model.get_submodule(path.rpartition(".")[0]))
+        text = f"{shown} {at.text if at else ''} {owner.__name__} {owner.__doc__}".lower()
         child = module._modules[repeated[0]]
         yield found(
             "repeated-layer",

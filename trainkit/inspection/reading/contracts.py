@@ -64,14 +64,15 @@ def _targets(model: nn.Module, path: str, base: str) -> list[tuple[str, nn.Modul
 
 def modes(subject: Subject) -> Iterator[Finding]:
     """Switch a copy to evaluation, and see what does not follow."""
+    if _any_override(subject.model) is None:
+        return  # what torch wrote follows
     with subject.scratch() as scratch:
         model = scratch.model
         try:
             model.train()
             given = model.eval()
         except TypeError as error:
-            if _any_override(model) is not None:
-                yield _mode_finding(model, f"eval() fails, as train() takes no mode: {error}", "error")
+            yield _mode_finding(model, f"eval() fails, as train() takes no mode: {error}", "error")
             return
         stuck = [path for path, module in model.named_modules() if module.training]
         if stuck and (place := _overridden(model)) is not None:
@@ -79,7 +80,7 @@ def modes(subject: Subject) -> Iterator[Finding]:
             where = f"{stuck[0] or 'the model itself'} is still in training mode"
             message = f"does not call super().{method}(...): after model.eval() {where}"
             yield _mode_finding(model, message, "error", len(stuck))
-        elif given is not model and _any_override(model) is not None:
+        elif given is not model:
             returned = f"returns {type(given).__name__}, not the model, so `model = model.eval()` loses it"
             yield _mode_finding(model, returned, "info")
 
@@ -102,7 +103,10 @@ def _calls_super(code: Code) -> bool:
     """Say whether a method calls the inherited one of its name, and with the mode."""
     method = code.name.rpartition(".")[2]
     calls = [node for node in walk(code.node) if isinstance(node, ast.Call) and called(node).endswith(f".{method}")]
-    return any("super(" in unparse(call.func) or called(call).startswith(("nn.Module", "torch.nn")) for call in calls)
+    calls = [
+        call for call in calls if "super(" in unparse(call.func) or called(call).startswith(("nn.Module", "torch.nn"))
+    ]
+    return any(method == "eval" or call.args or call.keywords for call in calls)  # train() alone is train(True)
 
 
 def _mode_finding(model: nn.Module, message: str, severity: Any, count: int = 0) -> Finding:

@@ -77,8 +77,10 @@ def gradient_cut(subject: Subject) -> Iterator[Finding]:
 def _cancels(view: View, name: str) -> bool:
     """Say whether a parameter is a bias whose layer has a gradient: it cancels, as in a difference of two energies."""
     layer, _, last = name.rpartition(".")
-    gradient = view.gradients.get(f"{layer}.weight" if layer else "weight")
-    return last == "bias" and gradient is not None and bool(gradient.any())
+    names = [key for key in view.gradients if key.startswith(f"{layer}.weight" if layer else "weight")]
+    names += [key for key in view.gradients if key.startswith(f"{layer}.parametrizations.weight.".lstrip("."))]
+    gradients = [view.gradients[key] for key in names]
+    return last == "bias" and any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 def _joined(cuts: Iterator[Cut]) -> list[Cut]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trainkit.findings import Finding
-from trainkit.inspection.reading.parts import targets_of
+from trainkit.inspection.reading.parts import part_of, targets_of
 from trainkit.inspection.source import Code, Line, called, code_of, own_classes, tree, unparse, walk
 from trainkit.inspection.subject import Subject, found
 
@@ -27,7 +27,7 @@ STARTING = ("init.", "reset_parameters", "normal_(", "uniform_(", "zero_(", "fil
 
 @dataclass(frozen=True)
 class Loading:
-    """A call of ``load_state_dict`` in a function that builds the model.
+    """A call of ``load_state_dict``, or one that makes a module of given weights, in a function that builds the model.
 
     Attributes:
         code: The function.
@@ -67,6 +67,18 @@ def loadings(subject: Subject) -> Iterator[Loading]:
                 yield from _in_function(subject, Code(file, node.name, node), made, world)
 
 
+def pretrained(subject: Subject) -> Iterator[Loading]:
+    """Yield where a class of the user's makes a part of pre-trained weights: ``Embedding.from_pretrained(vectors)``."""
+    for path, module, code in own_classes(subject.model):
+        world = getattr(type(module).__init__, "__globals__", {})
+        for method in code.methods().values():
+            for node in walk(method.node):
+                if isinstance(node, ast.Assign) and called(node.value).rpartition(".")[2] == "from_pretrained":
+                    place = _path(called(targets_of(node)[0]), {"self": path})
+                    if place and isinstance(node.value, ast.Call) and part_of(subject.model, place) is not None:
+                        yield Loading(method, node.value, place, {"self": path}, world)
+
+
 def _given(whole: ast.Module | None, function: ast.FunctionDef, kind: str) -> dict[str, str]:
     """Return the arguments that some call of a function gives a new model as."""
     names = [item.arg for item in function.args.args]
@@ -95,7 +107,7 @@ def _in_function(subject: Subject, code: Code, names: dict[str, str], world: dic
     for call in calls:
         dotted = called(call).rpartition(".")[0]
         path = _path(dotted, names)
-        if path is not None and isinstance(_module(subject.model, path), nn.Module):
+        if path is not None and isinstance(part_of(subject.model, path), nn.Module):
             yield Loading(code, call, path, names, world)
 
 
@@ -105,16 +117,9 @@ def _path(dotted: str, names: dict[str, str]) -> str | None:
     return None if first not in names else ".".join(part for part in (names[first], rest) if part)
 
 
-def _module(model: nn.Module, path: str) -> nn.Module | None:
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        return None
-
-
 def initialised_after(subject: Subject) -> Iterator[Finding]:
     """Find weights that are loaded, and initialised again by the lines that follow."""
-    for loading in subject.once(_loadings):
+    for loading in [*subject.once(_loadings), *pretrained(subject)]:
         for call in loading.code.calls():
             if call.lineno <= loading.call.lineno or _apart(loading, call):
                 continue
@@ -126,8 +131,8 @@ def initialised_after(subject: Subject) -> Iterator[Finding]:
                 f"initialises {loading.path or 'the model'} anew after its pre-trained weights were loaded: "
                 "the checkpoint is overwritten",
                 at=loading.code.line(call),
-                evidence=f"load_state_dict in line {loading.call.lineno}, {unparse(call)} in line {call.lineno}; "
-                f"on a copy it changes every weight matrix of {loading.path or 'the model'}",
+                evidence=f"{called(loading.call)} in line {loading.call.lineno}, {unparse(call)} in line "
+                f"{call.lineno}; on a copy it changes every weight matrix of {loading.path or 'the model'}",
                 effect="training starts from random weights, as if nothing had been loaded",
                 fix="Initialise first and load last, or initialise the new layers only: self.head.apply(init)",
             )
@@ -169,8 +174,8 @@ def _undoes(subject: Subject, loading: Loading, call: ast.Call) -> bool:
         elif not base and len(call.args) == 1 and not call.keywords:
             target = _path(called(call.args[0]), loading.names)
             action = _starting(loading.world.get(last))
-        module = None if target is None else _module(scratch.model, target)
-        loaded = _module(scratch.model, loading.path)
+        module = None if target is None else part_of(scratch.model, target)
+        loaded = part_of(scratch.model, loading.path)
         if action is None or module is None or loaded is None:
             return False
         matrices = [p for p in loaded.parameters() if p.dim() > 1]
@@ -186,7 +191,7 @@ def _undoes(subject: Subject, loading: Loading, call: ast.Call) -> bool:
 def _meaning(model: nn.Module, loading: Loading, node: ast.expr) -> Any:
     """Return the function that a plain name in a call stands for."""
     first, _, rest = called(node).partition(".")
-    value: Any = _module(model, loading.names[first]) if first in loading.names else loading.world.get(first)
+    value: Any = part_of(model, loading.names[first]) if first in loading.names else loading.world.get(first)
     for name in rest.split(".") if rest else ():
         value = getattr(value, name, None)
     return _starting(value)
@@ -200,13 +205,13 @@ def _starting(function: Any) -> Any:
 
 
 def _starts(model: nn.Module, path: str, method: str) -> bool:
-    return _starting(getattr(_module(model, path), method, None)) is not None
+    return _starting(getattr(part_of(model, path), method, None)) is not None
 
 
 def never_arrived(subject: Subject) -> Iterator[Finding]:
     """Find a loading that is not strict and whose module is as it was initialised."""
     for loading in subject.once(_loadings):
-        module = _module(subject.model, loading.path)
+        module = part_of(subject.model, loading.path)
         if not _is_lax(loading) or module is None or not is_fresh(module):
             continue
         if not _worth_loading(subject) and not _is_kept(loading, module):

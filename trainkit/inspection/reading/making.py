@@ -178,12 +178,12 @@ def _graphs(subject: Subject, seen: Behaviour) -> Iterator[Finding]:
     first, second, third = seen.states
     for (path, attribute), count in third.graphs.items():
         before = second.graphs.get((path, attribute), 0)
+        if before == 0:
+            continue
         module = dict(subject.model.named_modules()).get(path, subject.model)
         place = f"{type(module).__name__}.{attribute}"
         keeps = partial(_keeps, f"self.{attribute}")
         line = _line_of(subject, keeps, last=True)
-        if before == 0:
-            continue
         if seen.second_error is not None and "second time" in str(seen.second_error):
             if subject.once(_own_step_goes_on):
                 return

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,15 +15,13 @@ from trainkit.inspection.passes import steady
 from trainkit.inspection.reading.parts import forward_parts
 from trainkit.inspection.recording import Fact, Recording, facts_of, flat, recorded
 from trainkit.inspection.subject import Stuck, Subject
-from trainkit.inspection.untouched import kept_generators
+from trainkit.inspection.untouched import generators, kept_generators
 
 OWN = ("_parameters", "_buffers", "_modules")
 T = TypeVar("T")
 MANY = 20_000
 FEW = 6
 """Samples in a batch that is passed only to see what a model does."""
-SLOW = 1.0
-"""CPU seconds of the recorded step from which two of them must do."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -98,7 +94,7 @@ def _tried(subject: Subject, what: Callable[[Subject], T]) -> T | None:
 def few(subject: Subject) -> Any:
     """Return a batch of a few samples; of two where a step is slow, for what is left behind hangs on no number."""
     try:
-        count = 2 if subject.runs and subject.trace.seconds > SLOW else FEW
+        count = 2 if subject.is_slow else FEW
         return subject.collated(subject.samples(min(count, subject.batch_size)))
     except Exception as error:
         raise Stuck(f"gives no batch: {type(error).__name__}: {error}") from error
@@ -151,14 +147,14 @@ def _behave(subject: Subject) -> Behaviour:
             _step(subject, model, scratch.loss, copy.deepcopy(batch))
         except Exception as error:
             raise Stuck(str(error)) from error
-        first = _generators()
+        first = generators()
         found.states.append(state_of(model))
         with kept_generators(1):
             try:
                 _step(subject, model, scratch.loss, copy.deepcopy(batch))
             except Exception as error:  # noqa: BLE001 - what the user's code raises is the evidence
                 found.second_error = error
-            second = _generators()
+            second = generators()
         found.states.append(state_of(model))
         found.reseeded = [name for name in first if first[name] == second[name]]
         _switch(model, False)
@@ -175,15 +171,6 @@ def _step(subject: Subject, model: nn.Module, loss: Any, batch: Any) -> None:
     value = subject.run(model, loss, batch).loss
     if isinstance(value, Tensor) and value.requires_grad and value.numel() == 1:
         value.backward()
-
-
-def _generators() -> dict[str, Any]:
-    array = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (array[1].tobytes(), array[2]),  # type: ignore[index]
-        "random": random.getstate(),
-    }
 
 
 def state_of(model: nn.Module) -> State:

@@ -195,6 +195,14 @@ def assigned(module: nn.Module | type, attribute: str) -> tuple[Line, ast.AST] |
     return None
 
 
+def part_of(model: nn.Module, path: str) -> nn.Module | None:
+    """Return the module at a path of a model; None if there is none."""
+    try:
+        return model.get_submodule(path)
+    except AttributeError:
+        return None
+
+
 def targets_of(node: ast.AST) -> list[ast.expr]:
     """Return what a statement assigns to."""
     if isinstance(node, ast.Assign):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import itertools
 import random
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from time import process_time
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -200,13 +200,13 @@ def _samples_of(data: Any, seed: int, count: int = 2) -> list[Any]:
 
 def _is_one_set(data: Any) -> bool:
     """Say whether two workers give the same samples in different orders: whole streams, if they end soon."""
-    started, streams = time.process_time(), []
+    started, streams = process_time(), []
     for seed in (0, 1):
         with kept_generators(seed), quiet():
             samples = []
             for sample in copied_data(data):
                 samples.append(repr(sample))
-                if len(samples) > LONGEST or time.process_time() - started > SECONDS:
+                if len(samples) > LONGEST or process_time() - started > SECONDS:
                     return False
             streams.append(samples)
     return len(set(streams[0])) > 1 and sorted(streams[0]) == sorted(streams[1])

@@ -107,8 +107,10 @@ def hard_samples(subject: Subject) -> Iterator[Finding]:
 
 
 def _is_likelihood(view: View) -> bool:
-    """Say whether a loss reads outputs as scores of classes, and draws nothing."""
-    return any(op.name in LIKELIHOODS for op in view.path if op.module is None) and not _draws(view)
+    """Say whether a loss reads outputs as scores of classes, draws nothing and holds no sample against the others."""
+    judged = [op for op in view.path if op.module is None]
+    crossed = any(fact.shape.count(view.size) > 1 for op in judged for fact in op.outputs)
+    return any(op.name in LIKELIHOODS for op in judged) and not (crossed and view.size > 1) and not _draws(view)
 
 
 def _draws(view: View) -> bool:

@@ -59,7 +59,8 @@ def variances(subject: Subject) -> Iterator[Finding]:
         if view is None or op.name != "gaussian_nll_loss" or len(op.inputs) < 3:
             continue
         spread = op.inputs[2]
-        if bounds(view, spread)[0] < 0 and WEIGHT in view.came(spread):
+        joined = any(made.name in ("cat", "stack") for made in view.recording.ancestors(spread)[:4])
+        if bounds(view, spread)[0] < 0 and WEIGHT in view.came(spread) and not (joined and (spread.low or 0.0) > 0):
             place, line = where(view, op, "variance")
             yield _negative(place, line or view.loss_line, f"it goes from {spread.low:.3g} to {spread.high:.3g} now")
             return

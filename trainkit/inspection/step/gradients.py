@@ -19,6 +19,8 @@ from trainkit.inspection.subject import Subject, found
 FLAT = ("sigmoid", "tanh", "softsign", "hardsigmoid")
 FADED, LOST = 1e-4, 1e-5
 """First layer's gradient against the largest layer's."""
+MOST, MANY = 0.3, 0.7
+"""Share of the weights with a gradient that a step changes, below which most, and many, of its updates are lost."""
 STACK = 6
 """Flat functions behind each other from which a gradient that has faded will not come back."""
 
@@ -104,16 +106,20 @@ def lost_in_rounding(subject: Subject) -> Iterator[Finding]:
         live = gradient != 0
         asked += int(live.sum())
         changed += int(((after[name] != parameter) & live).sum())
-    if asked < 32 or changed / asked > 0.3:
+    gathers = any(group.get("momentum") for optimizer in subject.optimizers for group in optimizer.param_groups)
+    share = changed / max(asked, 1)
+    if asked < 32 or share > (MOST if gathers else MANY):  # momentum makes later steps larger than the first
         return
     kind = str(next(iter(half.values())).dtype).removeprefix("torch.")
     line = setting_line(subject, "lr")
     yield found(
         "update-lost-in-rounding",
         f"optimizer: {kind} weights",
-        f"updates weights that are kept in {kind}: most updates are smaller than its rounding and are lost",
+        f"updates weights that are kept in {kind}: {'most' if share <= MOST else 'many'} updates are smaller than its "
+        "rounding and are lost",
+        severity="error" if share <= MOST else "warning",
         at=line,
-        evidence=f"{changed / asked:.0%} of {asked} weights with a gradient changed in a step",
+        evidence=f"{share:.0%} of {asked} weights with a gradient changed in a step",
         effect="training stalls although the gradients are right",
         fix="Keep the weights in float32 and compute under torch.autocast(dtype=torch.bfloat16).",
     )

@@ -153,7 +153,7 @@ def saturated(subject: Subject) -> Iterator[Finding]:
         flat, bent = (9.0, 6.0) if op.name == "sigmoid" else (5.0, 3.0)
         share = float((values.abs() > flat).float().mean())
         cause = _large_layer(view, op)
-        if share < 0.75 and (cause is None or float((values.abs() > bent).float().mean()) < 0.8):
+        if share < 0.75 and (cause is None or float((values.abs() > bent).float().mean()) < 0.6):
             continue
         place, line = cause or view.place(op)
         yield found(

@@ -45,6 +45,38 @@ def mask_added(subject: Subject) -> Iterator[Finding]:
         return
 
 
+def mask_multiplied(subject: Subject) -> Iterator[Finding]:
+    """Find scores that are multiplied by a mask of 0 and 1 before a softmax, to which 0 is a score like any other."""
+    view = seen(subject)
+    if view is None:
+        return
+    for op in view.path:
+        made = op.inputs[0].maker if op.name == "softmax" and op.module is not None and op.inputs else None
+        if made is None or made.name not in ("mul", "rmul") or len(made.inputs) != 2:
+            continue
+        masks = [fact for fact in made.inputs if _is_binary(view, fact)]
+        if len(masks) != 1 or not any(WEIGHT in view.came(fact) for fact in made.inputs) or _is_masked(view, op):
+            continue
+        place, line = view.place(made, "mask")
+        yield found(
+            "mask-multiplied",
+            place,
+            "multiplies the scores by a mask of 0 and 1 before the softmax: a score of 0 is as good as any other, and "
+            "nothing is masked",
+            at=line,
+            evidence=f"mask {tuple(masks[0].shape)}; where it is 0 the softmax gives exp(0) = 1 over the sum",
+            effect="masked positions (padding, the future) are attended to",
+            fix='scores.masked_fill(mask == 0, float("-inf")) before the softmax',
+        )
+        return
+
+
+def _is_masked(view: View, op: Op) -> bool:
+    """Say whether shares are multiplied by a mask too, and so none falls on what it hides."""
+    readers = [reader for fact in op.outputs for reader in view.readers.get(fact.number, [])]
+    return any(reader.name in ("mul", "rmul", "masked_fill") for reader in readers)
+
+
 def _added(view: View, op: Op) -> Fact | None:
     """Return a mask of 0 and 1 that an operation adds to scores."""
     if op.name in KERNELS:
@@ -179,4 +211,4 @@ def _maker(view: View, op: Op, padding: Tensor) -> Op | None:
     return None
 
 
-RULES = (mask_added, mask_turned, mask_of_queries)
+RULES = (mask_added, mask_multiplied, mask_turned, mask_of_queries)

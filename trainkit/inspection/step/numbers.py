@@ -31,7 +31,7 @@ MASKING = frozenset(
     ]
 )
 LOGS = frozenset(["log", "log2", "log10", "log1p"])
-LOUD, SOON = {"sigmoid": 40.0, "exp": 180.0, "softmax": 120.0}, 4.0
+LOUD, SOON, LATE = {"sigmoid": 40.0, "exp": 180.0, "softmax": 120.0}, 4.0, 100.0
 """Scores that a trained model may well reach, at which a form breaks in float32."""
 TINY = {torch.float16: 2.98e-8, torch.bfloat16: 4.6e-41}
 """Half of the least number of a type: what lies below becomes 0."""
@@ -182,7 +182,7 @@ def unstable_forms(subject: Subject) -> Iterator[Finding]:
             "unstable-form",
             place,
             f"is {op.name} of {inner.name} without a safeguard: it breaks when the scores grow",
-            severity="error" if factor < SOON else "warning",
+            severity="error" if factor < SOON else "warning" if factor < LATE else "info",
             at=line or view.loss_line,
             evidence=f"scores up to {high:.3g} now; with scores up to {score:g} the loss is NaN or infinite",
             effect="training ends in nan or inf as soon as the model is sure of something",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from trainkit.inspection.source import Line, called, code_of, unparse, walk
 from trainkit.inspection.step.terms import terms
 from trainkit.inspection.step.view import TARGET, View, seen
 from trainkit.inspection.subject import Subject, found, unpacked
-from trainkit.inspection.untouched import kept_generators, quiet
+from trainkit.inspection.untouched import copied_loss, kept_generators, quiet
 
 FAR = (1e2, 1e3, 1e4)
 """Sizes of outputs at which a loss is looked at."""
@@ -33,7 +32,7 @@ def judged(view: View) -> Callable[[Any, Any], Tensor] | None:
     subject = view.subject
     if subject.train_step is not None or subject.objective is not None or subject.loss is None:
         return None
-    judge = copy.deepcopy(subject.loss)
+    judge = copied_loss(subject.loss)
 
     def loss(outputs: Any, target: Any) -> Tensor:
         with kept_generators(), quiet():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +13,7 @@ from trainkit.inspection.step.structure import LINEAR
 from trainkit.inspection.step.view import View, seen, source, tensor_of
 from trainkit.inspection.step.written import filling
 from trainkit.inspection.subject import Subject, found, unpacked
-from trainkit.inspection.untouched import kept_generators, quiet
+from trainkit.inspection.untouched import copied_loss, kept_generators, quiet
 
 WORSE = {"binary_cross_entropy_with_logits": 2.5, "cross_entropy": 3.0}
 """Factor by which a loss is larger with the bias than without, from which the bias is told; of a square 30."""
@@ -77,7 +76,7 @@ def _losses(view: View, op: Op, bias: Tensor) -> tuple[float, float] | None:
         bare = bare.reshape(output.shape)
     try:
         with torch.no_grad(), kept_generators(), quiet():
-            loss = copy.deepcopy(view.subject.loss)
+            loss = copied_loss(view.subject.loss)
             given, without = float(loss(output, target)), float(loss(bare, target))
     except Exception:  # noqa: BLE001 - a loss that takes more than an output: nothing to be said
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from trainkit.findings import Finding
-from trainkit.inspection.recording import Fact
+from trainkit.inspection.recording import Fact, Op
 from trainkit.inspection.source import Code, code_of, unparse, walk
 from trainkit.inspection.step.slopes import behind, sloped
 from trainkit.inspection.step.terms import where
@@ -16,6 +16,9 @@ from trainkit.inspection.step.view import SHAPING, View, seen
 from trainkit.inspection.subject import Subject, found
 
 DISTANCES = frozenset(["norm", "vector_norm", "linalg_vector_norm", "cdist", "pairwise_distance", "dist"])
+SUMMING = ("sqrt", "sum", "mean", "add", "clamp", "clamp_min")
+CHOOSING = ("masked_fill", "where", "max", "min", "amax", "amin", "topk", "sort", "getitem", "gather", "masked_select")
+"""Operations that choose among numbers, and leave what they measure: a loss mines the hardest pairs by them."""
 FAR = ("dist", "far", "d_")
 """Parts of names of distances."""
 
@@ -136,14 +139,24 @@ def _is_distance(fact: Fact, name: str) -> bool:
     if made is not None and made.name == "rsub" and len(made.inputs) == 1:  # a number less a similarity
         inner, more = behind(made.inputs[0], frozenset(SHAPING))
         made, sign = inner.maker, -sign * more
-    while made is not None and made.name in ("sqrt", "sum", "mean", "add", "clamp", "clamp_min") and made.inputs:
-        before = made.inputs[0].maker
+    while made is not None and (made.name in (*SUMMING, *CHOOSING) or _is_masked(made)) and made.inputs:
+        if made.name == "sqrt":
+            return sign > 0
+        before = next((item for item in made.inputs if item.requires_grad), made.inputs[0]).maker
         if before is not None and before.name in ("pow", "square", "abs"):
             return sign > 0
         made = before
     if made is not None and made.name in DISTANCES:
         return sign > 0
     return sign < 0 or any(part in name.lower() for part in FAR)
+
+
+def _is_masked(op: Op) -> bool:
+    """Say whether an operation multiplies by a mask, or by something else that turns no sign."""
+    masks = [fact for fact in op.inputs if not fact.requires_grad]
+    if op.name not in ("mul", "rmul") or len(masks) != 1:
+        return False
+    return masks[0].dtype == torch.bool or (masks[0].low is not None and masks[0].low >= 0)
 
 
 def _reads(facts: list[Fact | None], inputs: tuple[Fact, ...]) -> bool:

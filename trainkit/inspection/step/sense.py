@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import ast
 import math
 from collections.abc import Iterator
 
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from trainkit.findings import Finding
 from trainkit.inspection.recording import Fact, Op
+from trainkit.inspection.source import code_of, walk
 from trainkit.inspection.step.bounds import bounds
 from trainkit.inspection.step.view import TARGET, WEIGHT, View, seen, source, tensor_of
 from trainkit.inspection.subject import Subject, found, unpacked
-from trainkit.inspection.untouched import kept_generators, quiet
+from trainkit.inspection.untouched import copied_loss, kept_generators, quiet
 
 BREAKING = frozenset(
     [
@@ -97,7 +98,7 @@ def wrong_sign(subject: Subject) -> Iterator[Finding]:
     point = output.clone().requires_grad_()
     try:
         with kept_generators(), quiet():
-            loss = copy.deepcopy(subject.loss)(point, target)
+            loss = copied_loss(subject.loss)(point, target)
             slope = torch.autograd.grad(loss, point, allow_unused=True)[0] if loss.numel() == 1 else None
     except Exception:  # noqa: BLE001 - a loss that takes more than an output: nothing to be said
         return
@@ -162,7 +163,7 @@ def _falls_for_ever(view: View, point: Tensor, target: Tensor, slope: Tensor) ->
     far = (point - 1e4 * slope / slope.abs().max().clamp(min=1e-30)).clamp(low, high)
     try:
         with kept_generators(), quiet(), torch.no_grad():
-            value = float(copy.deepcopy(view.subject.loss)(far, target))
+            value = float(copied_loss(view.subject.loss)(far, target))
     except Exception:  # noqa: BLE001 - outputs out of the loss's range, such as probabilities above 1
         return False
     return value < -100
@@ -263,6 +264,8 @@ def unused_result(subject: Subject) -> Iterator[Finding]:
             continue
         if any(fact in call.inputs for call in view.recording.calls if call.path) or _is_made_anew(view, fact):
             continue
+        if _is_asked(subject, number):
+            continue
         code = subject.where_made(subject.model)
         yield found(
             "input-never-read",
@@ -274,6 +277,17 @@ def unused_result(subject: Subject) -> Iterator[Finding]:
             effect="what it says cannot be learnt",
             fix="Use it, or leave it out of the batch.",
         )
+
+
+def _is_asked(subject: Subject, number: int) -> bool:
+    """Say whether a condition of ``forward`` may read an input, though it did not in this batch."""
+    code = code_of(type(subject.model).forward)
+    args = getattr(code.node, "args", None) if code is not None else None
+    if code is None or args is None or number + 1 >= len(args.args):
+        return False
+    kinds = (ast.If, ast.IfExp, ast.BoolOp, ast.While)
+    inside = [item for node in walk(code.node) if isinstance(node, kinds) for item in walk(node)]
+    return any(isinstance(item, ast.Name) and item.id == args.args[number + 1].arg for item in inside)
 
 
 def _is_made_anew(view: View, fact: Fact) -> bool:

@@ -56,6 +56,8 @@ def broadcasting(subject: Subject) -> Iterator[Finding]:
         one, two = op.inputs[:2]
         if _unshaped(one) is _unshaped(two):
             continue  # all pairs within one batch are meant
+        if any(not view.came(item) & {INPUT, TARGET} for item in (one, two)):
+            continue  # of a weight alone, such as a table of transitions: it holds no samples
         if (INPUT in view.came(one) and INPUT in view.came(two)) or TARGET in view.came(one) | view.came(two):
             finding = _crossed(view, op, one, two)
             if finding is not None:
@@ -250,6 +252,10 @@ def _size(op: Op, dim: int) -> int:
     return op.outputs[0].shape[dim]
 
 
+KEEPING = ("log_softmax", "contiguous", "float", "to", "dropout", "relu", "gelu", "silu", "tanh", "batch_norm")
+"""Operations after which each dimension is what it was."""
+
+
 def _features(fact: Fact, dim: int) -> tuple[Op, int, int] | None:
     """Return the layer that a tensor comes from, where a dimension was then, and where that layer puts its features."""
     while fact.maker is not None and fact.maker.inputs:
@@ -265,7 +271,7 @@ def _features(fact: Fact, dim: int) -> tuple[Op, int, int] | None:
         elif op.name == "permute":
             order = op.args[1] if isinstance(op.args[1], list | tuple) else op.args[1:]
             dim = int(order[dim]) % count
-        elif op.name not in ("log_softmax", "contiguous", "float", "to", "dropout"):
+        elif op.name not in KEEPING:
             return None
         fact = op.inputs[0]
     return None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from trainkit.inspection.loop.watching import watched
+from trainkit.inspection.passes import probed
 from trainkit.inspection.step.view import View, seen
 from trainkit.inspection.subject import Stuck, Subject
+
+FEWEST = 2
+"""Samples that a norm over the batch can do with."""
 
 
 def starved(subject: Subject) -> frozenset[str]:
@@ -29,7 +36,17 @@ def _starved(subject: Subject) -> set[str]:
             return set()
     names = {name for name in _optimized(subject) if not _is_live(view.gradients.get(name))}
     zero = {name for name in names if view.gradients.get(name) is not None}
-    return names - zero | (zero & _elsewhere(view) if zero else set())
+    return names - zero | (_still(view, zero) if zero else set())
+
+
+def _still(view: View, zero: set[str]) -> set[str]:
+    """Return those of some weights whose gradient is zero for other values of all weights too."""
+    subject = view.subject
+    if subject.is_slow:  # a few samples show most weights that have a gradient after all
+        with suppress(Stuck):
+            few = _elsewhere(view, probed(subject, FEWEST))
+            zero = zero if few is None else zero & few
+    return zero & (_elsewhere(view, subject.batch) or set()) if zero else zero
 
 
 def _optimized(subject: Subject) -> list[str]:
@@ -42,23 +59,24 @@ def _is_live(gradient: Tensor | None) -> bool:
     return gradient is not None and bool(gradient.any())
 
 
-def _elsewhere(view: View) -> set[str]:
-    """Return the weights whose gradient is zero for other values of all weights too."""
+def _elsewhere(view: View, batch: Any) -> set[str] | None:
+    """Return the weights whose gradient on a batch is zero for other values of all weights; None if none are known."""
     subject = view.subject
     with subject.scratch() as scratch:
         model = scratch.model
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad and parameter.is_floating_point():
-                    parameter.add_(0.02 * torch.randn_like(parameter) + 0.1 * parameter * torch.randn_like(parameter))
+                    spread = (0.1 * parameter).square_().add_(0.02**2).sqrt_()
+                    parameter.add_(spread.mul_(torch.randn_like(parameter)))
         model.train()
         model.zero_grad()
         try:
-            loss = subject.run(model, scratch.loss, subject.batch).loss
+            loss = subject.run(model, scratch.loss, batch).loss
             assert isinstance(loss, Tensor)
             loss.backward()
-        except Exception:  # noqa: BLE001 - other weights may break the user's code: nothing is known then
-            return set()
+        except Exception:  # noqa: BLE001 - other weights may break the user's code
+            return None
         if not bool(torch.isfinite(loss)):
-            return set()
+            return None
         return {name for name, parameter in model.named_parameters() if not _is_live(parameter.grad)}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from time import process_time
 from typing import Any
 
 import torch
@@ -87,7 +87,8 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
     """
     more = 10 if subject.deep else 1
     limit, spent_before = SECONDS * more, subject.once(_spent)
-    if sum(spent_before) > TOTAL * more or subject.trace.seconds * steps > RECORDED * limit:
+    seems_long = subject.trace.seconds * steps > RECORDED * limit
+    if sum(spent_before) > TOTAL * more or (seems_long and subject.once(_again) * steps > 2 * limit):
         subject.once(_left_out).append(f"of {steps} steps" if steps > 1 else "of one step")
         return None
     data = batches(subject)
@@ -101,20 +102,34 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         try:
             for number in range(steps):
                 model.train(not quiet_mode)
-                start = time.process_time()
+                start = process_time()
                 losses.append(step(scratch, optimizers, data[number % len(data)]))
-                spent.append(time.process_time() - start)
+                spent.append(process_time() - start)
                 if not math.isfinite(losses[-1]) or (number < 4 and min(spent) * steps > 2 * limit):
                     break
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
             return None
         finally:
-            spent_before += spent
+            spent_before += [min(spent, default=0.0)] * len(spent)  # a pause for garbage or an import is no step's own
         finite = all(math.isfinite(value) for value in losses) and _finite(model)
         if finite and len(losses) < steps:
             return None
         after = _loss(subject, model, scratch.loss, data[0])
         return Trial(model, losses, before, after, finite, _moved(subject.model, model))
+
+
+def _again(subject: Subject) -> float:
+    """Return the CPU seconds of one more step, not recorded: the first one may have paused for garbage or imports."""
+    if subject.is_slow:
+        return subject.trace.seconds
+    with _parts(subject) as (scratch, step):
+        optimizers = scratch.optimizers or [torch.optim.Adam(scratch.model.parameters(), lr=1e-3)]
+        start = process_time()
+        try:
+            step(scratch, optimizers, subject.batch)
+        except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
+            return math.inf
+        return process_time() - start
 
 
 def _spent(subject: Subject) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,8 +103,8 @@ SINKS = frozenset(
 """Functions of torch that are losses: prediction first, then target."""
 
 
-FEW = 7
-"""Samples of a smaller batch than the one that was recorded."""
+FEWEST = 3
+"""Samples that a smaller batch than the one that was recorded has at least."""
 
 
 @dataclass(eq=False)
@@ -194,7 +195,8 @@ class View:
         """
         if self.size < 3 or self.subject.train_step is not None:
             return None
-        few = self._of(FEW) if self.size > FEW + 1 else None
+        count = fewer(self.size)
+        few = self._of(count) if count < self.size - 1 else None
         return few if isinstance(few, View) and self._is_alike(few) else self._of(self.size - 1)
 
     def _of(self, count: int) -> View | Exception | None:
@@ -286,6 +288,14 @@ class View:
                 if fits(call, loss):
                     return Line(file, call.lineno)
         return self.subject.where_made(loss)
+
+
+def fewer(size: int) -> int:
+    """Return a number of samples that has no factor in common with a batch's, nor has one sample less.
+
+    What takes the samples in pairs, triples or eighths of such a batch fails on both.
+    """
+    return next((count for count in range(FEWEST, size) if math.gcd(count, size) == 1), size - 1)
 
 
 def seen(subject: Subject) -> View | None:
