@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 from itertools import count
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from trainkit.inspection import Subject, inspect
 from trainkit.inspection.passes import FEW, PROBED, steady
@@ -180,9 +181,9 @@ def test_one_odd_value_is_seen(odd: float) -> None:
 
 
 def test_a_pause_in_the_recorded_step_leaves_no_short_training_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for the garbage of a long process, or the imports of a new one."""
+    """As for the imports of a new process."""
     clock, calls = process_time, count()
-    monkeypatch.setattr("trainkit.inspection.subject.process_time", lambda: clock() + 0.4 * (next(calls) % 2))
+    monkeypatch.setattr("trainkit.inspection.subject.cpu_seconds", lambda: clock() + 0.4 * (next(calls) % 2))
     torch.manual_seed(0)
     x = torch.randn(400, 16)
     model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
@@ -190,3 +191,37 @@ def test_a_pause_in_the_recorded_step_leaves_no_short_training_out(monkeypatch: 
     optimizer = torch.optim.SGD(model.parameters(), lr=30.0)
     found = inspect(model, loss=nn.CrossEntropyLoss(), train_set=data, optimizer=optimizer, batch_size=40)
     assert [finding.rule for finding in found if finding.severity == "error"] == ["learning-rate-too-large"]
+
+
+class Cycle:
+    """Garbage whose collection takes long, as that of a process with millions of objects does."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+    def __del__(self) -> None:
+        end = process_time() + 0.3
+        while process_time() < end:
+            pass
+
+
+def test_a_collection_of_garbage_is_not_taken_for_a_slow_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainkit.inspection.loop.figures.SECONDS", 0.2)
+    torch.manual_seed(0)
+    x = torch.randn(400, 16)
+    train_set, val_set = (TensorDataset(half, (half[:, 0] > 0).long()) for half in x.split(200))
+
+    def evaluate(model: nn.Module, data: TensorDataset) -> float:
+        if len(data) == 200:
+            Cycle()
+            gc.collect()
+        model.eval()
+        with torch.no_grad():
+            right = sum((model(x).argmax(1) == y).sum().item() for x, y in DataLoader(train_set, 50))
+        model.train()
+        return right / len(train_set)
+
+    model, callbacks = nn.Linear(16, 2), list(gc.callbacks)
+    found = inspect(model, loss=nn.CrossEntropyLoss(), train_set=train_set, val_set=val_set, evaluate=evaluate)
+    assert "evaluates-other-data" in [finding.rule for finding in found]
+    assert gc.callbacks == callbacks

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, SequentialSampler, default_collate
 from trainkit.errors import ConfigError
 from trainkit.findings import Finding, ordered
 from trainkit.inspection import first_step, learning, probes, reading, step
+from trainkit.inspection.clock import PAUSES
 from trainkit.inspection.folding import folded
 from trainkit.inspection.loop import evaluation, parameters, schedules, thawing, train_step
 from trainkit.inspection.reading.contracts import uninitialised
@@ -103,7 +104,7 @@ def inspect(
 
 def findings_of(subject: Subject, ignore: Sequence[str] = ()) -> list[Finding]:
     """Return what all rules find, those of one cause folded into one, without what is to be ignored."""
-    with _eagerly():
+    with _eagerly(), PAUSES:
         found = [finding for family in FAMILIES for rule in family for finding in _applied(rule, subject)]
     subject.let_go()
     return ordered(finding for finding in folded(found) if not _ignored(finding, ignore))

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from time import process_time
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -17,6 +16,7 @@ from torch.optim import Optimizer
 from torch.utils.data import IterableDataset, default_collate
 
 from trainkit.findings import Finding, Severity
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.recording import Fact, Recording, facts_of, recorded
 from trainkit.inspection.source import Line, built_at, code_of, own_files
 from trainkit.inspection.untouched import cloned, copied, copied_data, kept_generators, quiet
@@ -223,13 +223,13 @@ class Subject:
             again: list[Any] = cloned(self._read[:count], {})
             return again
         with kept_generators(), quiet():
-            begin = process_time()
+            begin = cpu_seconds()
             data = copied_data(self.train_set)
             if isinstance(data, IterableDataset):
                 samples = list(itertools.islice(iter(data), start, start + count))
             else:
                 samples = [data[index] for index in self.indices(count, start)]
-            took = process_time() - begin
+            took = cpu_seconds() - begin
             self.reading = took / max(len(samples), 1)
             if start == 0 and took > SLOW:
                 self._read = cloned(samples, {})
@@ -286,9 +286,9 @@ class Subject:
                     ran.loss.backward()
                 return ran
 
-            start = process_time()
+            start = cpu_seconds()
             recording, ran, error = recorded(model, step)
-            trace = Trace(recording, error=error, seconds=process_time() - start)
+            trace = Trace(recording, error=error, seconds=cpu_seconds() - start)
             inputs, target = unpacked(batch)
             trace.inputs, trace.target = facts_of(recording, inputs), facts_of(recording, target)
             if ran is not None:

@@ -6,13 +6,13 @@ import ast
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from time import process_time
 from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.loop.thresholds import compared, decided, squashed
 from trainkit.inspection.loop.treatment import treated
@@ -63,9 +63,9 @@ def evaluated(subject: Subject) -> Iterator[Finding]:
         return
     with copies_with(subject, subject.evaluate) as copies:
         model, evaluate = in_eval(copies.model), copies.functions[0]
-        start = process_time()
+        start = cpu_seconds()
         recording, value, error = recorded(model, lambda: evaluate(model, copied_data(data)), gradients=False)
-        cost = process_time() - start
+        cost = cpu_seconds() - start
         calls = [call for call in recording.calls if call.path == "" and call.inputs and call.inputs[0].shape]
         sizes = [call.inputs[0].shape[0] for call in calls]
         place = getattr(subject.evaluate, "__name__", "evaluate")
@@ -253,12 +253,12 @@ def _averaged(run: Evaluated, whole: float) -> Iterator[Finding]:
     """Hold the figure against those of its batches, alone."""
     starts = [sum(run.sizes[:number]) for number in range(len(run.sizes))]
     pairs = list(zip(starts, run.sizes, strict=True))
-    begin = process_time()
+    begin = cpu_seconds()
     if 2 <= len(pairs) <= 64:
         parts = []
         for start, size in pairs:
             parts.append(run.of(list(range(start, start + size))))
-            if process_time() - begin > SECONDS:
+            if cpu_seconds() - begin > SECONDS:
                 return
         if any(value is None for value in parts):
             return
@@ -315,7 +315,7 @@ def _scaled(run: Evaluated, begin: float) -> Iterator[Finding]:
     alone = []
     for index in range(2 * size):
         alone.append(run.of([index]))
-        if process_time() - begin > 2 * SECONDS or alone[-1] is None:
+        if cpu_seconds() - begin > 2 * SECONDS or alone[-1] is None:
             return
     both = run.of(list(range(2 * size)))
     mean = sum(value for value in alone if value is not None) / len(alone)

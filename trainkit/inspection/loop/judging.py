@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from time import process_time
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.loop.oracle import CLASSES, NUMBERS, RIGHT, SURER, Oracle, Told, oracle
 from trainkit.inspection.probes.origins import made_at
 from trainkit.inspection.probes.tables import table
@@ -35,9 +35,9 @@ def judged(subject: Subject) -> Iterator[Finding]:
     known = oracle(subject)
     if known is None:
         return
-    start = process_time()
+    start = cpu_seconds()
     best = known.ask(known.right())
-    if best is None or process_time() - start > SECONDS:
+    if best is None or cpu_seconds() - start > SECONDS:
         return
     told = _by_numbers(known, best) if known.kind == NUMBERS else _by_classes(known, best)
     if told is not None:

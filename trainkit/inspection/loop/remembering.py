@@ -6,13 +6,13 @@ import ast
 import copy
 import math
 from collections.abc import Iterator
-from time import process_time
 from typing import Any
 
 import torch
 from torch import nn
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.loop.copies import Copies, copies_with, held_by
 from trainkit.inspection.loop.oracle import numbers
 from trainkit.inspection.passes import in_eval
@@ -32,9 +32,9 @@ def remembers(subject: Subject) -> Iterator[Finding]:
     """Evaluate one model, then another: the figure of the second must be what it is without the first."""
     if subject.evaluate is None or subject.val_set is None:
         return
-    start = process_time()
+    start = cpu_seconds()
     alone = _figures(subject, first=False)
-    if alone is None or process_time() - start > SECONDS:
+    if alone is None or cpu_seconds() - start > SECONDS:
         return
     behind = _figures(subject, first=True)
     if behind is None or len(behind[0]) != len(alone[0]) or _same(alone[0], behind[0]):

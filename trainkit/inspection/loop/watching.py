@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from time import process_time
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.loop.beside import Beside
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.loop.following import following, kept_share
@@ -132,12 +132,12 @@ class _Watch:
 
     def run(self) -> Watched:
         """Take steps over the first batches."""
-        copies, seen, start = self.copies, self.seen, process_time()
+        copies, seen, start = self.copies, self.seen, cpu_seconds()
         copies.model.train()
         with ExitStack() as stack:
             self._note_calls(stack)
             for number, batch in enumerate(self._batches()):
-                late = process_time() - start > SECONDS
+                late = cpu_seconds() - start > SECONDS
                 if (number >= STEPS and (late or self._all_stepped())) or (number >= FEWEST and late):
                     break
                 self.events, self.losses = [], []
@@ -145,7 +145,7 @@ class _Watch:
                 followers = self._followers() if 1 <= number <= FEWEST else []
                 self.beside.begin(batch)
                 self.moves.begin(following(copies))
-                begin = process_time()
+                begin = cpu_seconds()
                 try:
                     with Noting(self.moves):
                         seen.values.append(copies.functions[0](copies.model, batch, self._loss, copies.optimizer))
@@ -155,7 +155,7 @@ class _Watch:
                     seen.error = error
                     seen.steps.append(self.events)
                     break
-                self.slow |= process_time() - begin > SECONDS / STEPS
+                self.slow |= cpu_seconds() - begin > SECONDS / STEPS
                 self.beside.end()
                 self.moves.end()
                 after = list(copies.model.parameters())

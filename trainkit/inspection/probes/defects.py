@@ -6,11 +6,11 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from statistics import median
-from time import perf_counter
 
 import torch
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import wall_seconds
 from trainkit.inspection.first_step import raised_at
 from trainkit.inspection.probes.origins import made_at, method_of, origin
 from trainkit.inspection.probes.tables import Sample, Table, table
@@ -158,9 +158,9 @@ def _seconds(subject: Subject, name: str, index: int) -> float:
         data = copied_data(getattr(subject, name))
         times = []
         for _ in range(2):
-            start = perf_counter()
+            start = wall_seconds()
             data[index]
-            times.append(perf_counter() - start)
+            times.append(wall_seconds() - start)
     return min(times)
 
 

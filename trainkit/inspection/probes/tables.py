@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from trainkit.inspection.clock import cpu_seconds, wall_seconds
 from trainkit.inspection.recording import flat
 from trainkit.inspection.subject import Subject, unpacked
 from trainkit.inspection.untouched import copied_data, kept_generators, quiet
@@ -170,20 +170,20 @@ def _read(subject: Subject, data: Any) -> Table | None:
         first = _first(subject, held)
         if not first:
             return None
-        begun, clock = process_time(), perf_counter()
+        begun, clock = cpu_seconds(), wall_seconds()
         for index in _spread(first, total):
-            start = perf_counter()
+            start = wall_seconds()
             try:
                 read = held[index]
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything; a rule tells of it
                 failed.append((index, error))
                 continue
-            taken = perf_counter() - start
+            taken = wall_seconds() - start
             inputs, target = sample_of(subject, read)
             if not inputs:
                 return None
             samples.append(Sample(index, inputs, target, taken))
-            late = process_time() - begun > SECONDS or perf_counter() - clock > WAITED
+            late = cpu_seconds() - begun > SECONDS or wall_seconds() - clock > WAITED
             if late and len(samples) >= FEWEST:
                 break
     return Table(tuple(samples), total, tuple(failed)) if samples else None

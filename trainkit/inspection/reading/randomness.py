@@ -7,7 +7,6 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from time import process_time
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.reading.parts import Part, assigned, known_names, parts_from
 from trainkit.inspection.source import Line, called, code_of, is_own, tree, unparse, walk
 from trainkit.inspection.subject import Stuck, Subject, found
@@ -200,13 +200,13 @@ def _samples_of(data: Any, seed: int, count: int = 2) -> list[Any]:
 
 def _is_one_set(data: Any) -> bool:
     """Say whether two workers give the same samples in different orders: whole streams, if they end soon."""
-    started, streams = process_time(), []
+    started, streams = cpu_seconds(), []
     for seed in (0, 1):
         with kept_generators(seed), quiet():
             samples = []
             for sample in copied_data(data):
                 samples.append(repr(sample))
-                if len(samples) > LONGEST or process_time() - started > SECONDS:
+                if len(samples) > LONGEST or cpu_seconds() - started > SECONDS:
                     return False
             streams.append(samples)
     return len(set(streams[0])) > 1 and sorted(streams[0]) == sorted(streams[1])

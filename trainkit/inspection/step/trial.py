@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from time import process_time
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainkit.findings import Finding
+from trainkit.inspection.clock import cpu_seconds
 from trainkit.inspection.loop.copies import Copies, copies_with
 from trainkit.inspection.subject import Scratch, Subject, found
 from trainkit.inspection.untouched import kept_generators
@@ -102,9 +102,9 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         try:
             for number in range(steps):
                 model.train(not quiet_mode)
-                start = process_time()
+                start = cpu_seconds()
                 losses.append(step(scratch, optimizers, data[number % len(data)]))
-                spent.append(process_time() - start)
+                spent.append(cpu_seconds() - start)
                 if not math.isfinite(losses[-1]) or (number < 4 and min(spent) * steps > 2 * limit):
                     break
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
@@ -124,12 +124,12 @@ def _again(subject: Subject) -> float:
         return subject.trace.seconds
     with _parts(subject) as (scratch, step):
         optimizers = scratch.optimizers or [torch.optim.Adam(scratch.model.parameters(), lr=1e-3)]
-        start = process_time()
+        start = cpu_seconds()
         try:
             step(scratch, optimizers, subject.batch)
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
             return math.inf
-        return process_time() - start
+        return cpu_seconds() - start
 
 
 def _spent(subject: Subject) -> list[float]:
