@@ -1,5 +1,6 @@
 """What every test runs under: one thread, no settings of the person who runs it, no test that lacks its device."""
 
+import gc
 import logging
 import os
 import sys
@@ -12,6 +13,20 @@ from warm import Warm
 os.environ["OMP_NUM_THREADS"] = "1"
 for _name in ("FORCE_COLOR", "HYDRA_FULL_ERROR", "NO_COLOR", "TRAINKIT_DEBUG"):
     os.environ.pop(_name, None)
+
+gc.disable()  # until the tests are collected: each look at fourteen thousand of them finds nothing to let go
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but leave out of it what is there before the first test."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let the interpreter end as it would have."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
