@@ -108,6 +108,9 @@ def distilled(
         state = read_any(weights, "best")
     except ConfigError as error:
         told = str(error).removeprefix(f"resume={weights}: ")
-        raise ConfigError(f"objective.weights={weights}: {told}; the teacher must have been trained before") from None
+        raise ConfigError(
+            f"objective.weights={weights}: {told}; the teacher must have been trained before "
+            "(python -m trainkit help distillation)"
+        ) from None
     load(teacher, evaluated(state), f"objective.weights={weights}: the teacher's weights")
     return Distilled(student, teacher.eval().requires_grad_(False), temperature, share)

@@ -87,6 +87,14 @@ def test_a_plain_training_is_told_what_the_readme_prints(tmp_path: Path) -> None
     assert re.sub(r"\d\.\d+", "N", run.stdout).split() == re.sub(r"\d\.\d+", "N", block[2]).split()
 
 
+def test_the_recipe_that_starts_from_another_one_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = re.search(r"```yaml\n(# my.yaml,.*?)```", README.read_text(), re.DOTALL)
+    assert block is not None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(block[1])
+    assert trainkit.run("./my.yaml").metrics["test/accuracy"] > 0.97
+
+
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Run every Python block of the README in one namespace, which is returned."""

@@ -80,6 +80,27 @@ def config_of(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any]:
     return stored_config(path, state) if isinstance(about, dict) and about.get("config") else {}
 
 
+def configs_before(origin: Origin | None, config: str) -> list[tuple[int, str]]:
+    """Return the configs that a run was under before it goes on with another, each with its last step: for a replay."""
+    if origin is None or origin.weights_only:
+        return []
+    earlier, last = kept_configs(origin.state), origin.state.get("about", {}).get("config")
+    if not isinstance(last, str) or last == config:
+        return earlier
+    return [*earlier, (int(origin.state["counters"]["step"]), last)]
+
+
+def kept_configs(state: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return the configs that a checkpoint tells of besides its own, each with its last step, oldest first."""
+    about = state.get("about")
+    kept = about.get("earlier", []) if isinstance(about, dict) else []
+    return [
+        (step, text)
+        for step, text in (pair for pair in kept if isinstance(pair, list | tuple) and len(pair) == 2)
+        if type(step) is int and isinstance(text, str)
+    ]
+
+
 def loaded_before(origin: Origin | None) -> dict[str, Any]:
     """Return what the run that goes on began with, as its checkpoint tells it; empty where weights were loaded anew."""
     if origin is None or origin.weights_only:

@@ -15,6 +15,7 @@ from trainkit.autopsy.bundle import VALUES, folder_of
 from trainkit.checkpoint import Store, read
 from trainkit.checkpoint.index import present_in
 from trainkit.checkpoint.manifest import CHECKPOINT, Manifest
+from trainkit.commands.going_on import kept_configs
 from trainkit.commands.replay_report import Replay
 from trainkit.config.build import build_parts, build_trainer
 from trainkit.config.checking.check import sound
@@ -64,8 +65,8 @@ def of_run(run: str, step: int, line: Line, debug: bool = False) -> Replay:
     taken = _steps_taken(folder)
     if step > taken:
         raise ConfigError(f"step={step}: the run in {run} took {taken} steps")
-    config, values = _config_at(folder, step)
-    origin = _origin(folder, step, values)
+    config, values, since = _config_at(folder, step)
+    origin = _origin(folder, step, values, since)
     composed = _composed(folder, json.dumps({**values, **{name: {} for name in OBSERVERS if name in values}}), line)
     ready = prepared(composed.config, values)
     parts = build_parts(ready, load=origin.path is None)
@@ -196,14 +197,20 @@ def _line_of(folder: Path) -> list[Manifest]:
     return [manifest for manifest in found[::-1] if not is_left(manifest)]
 
 
-def _config_at(folder: Path, step: int) -> tuple[str, dict[str, Any]]:
-    """Return the config that a step was taken under, as text and values: a resume may have changed it before."""
+def _config_at(folder: Path, step: int) -> tuple[str, dict[str, Any], int]:
+    """Return the config that a step was taken under, as text and values, and after which step it came to hold.
+
+    A resume may have changed it since, or before.
+    """
     later = next((one for one in _line_of(folder) if one.step >= step), None)
     if later is not None:
         with suppress(ConfigError):
-            about = read(folder / "checkpoints" / later.name).get("about")
+            state = read(folder / "checkpoints" / later.name)
+            earlier, about = kept_configs(state), state.get("about")
             if isinstance(about, dict) and isinstance(about.get("config"), str):
-                return about["config"], _parsed(about["config"], str(folder))
+                text = next((text for until, text in earlier if until >= step), about["config"])
+                since = max((until for until, _ in earlier if until < step), default=0)
+                return text, _parsed(text, str(folder)), since
     try:
         values: dict[str, Any] = read_yaml(folder / "config.yaml")
     except OSError:
@@ -211,7 +218,7 @@ def _config_at(folder: Path, step: int) -> tuple[str, dict[str, Any]]:
             f"run={folder}: holds no config: it was trained from Python, where "
             "trainkit.autopsy.replayed(trainer, step, state) does it"
         ) from None
-    return json.dumps(values), values
+    return json.dumps(values), values, 0
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
@@ -224,11 +231,17 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     return values
 
 
-def _origin(folder: Path, step: int, values: Mapping[str, Any]) -> Origin:
+def _origin(folder: Path, step: int, values: Mapping[str, Any], since: int) -> Origin:
     """Return the nearest whole checkpoint before a step, or the start of the run.
 
+    Args:
+        folder: The run folder.
+        step: Counted from 1.
+        values: The config that the step was taken under.
+        since: The step after which that came to hold; 0 for the start.
+
     Raises:
-        ConfigError: If there is none, and the run did not begin with what its config says.
+        ConfigError: If there is none, and the run did not begin with what this config says.
     """
     skipped: list[str] = []
     for manifest in reversed([one for one in _line_of(folder) if one.step < step]):
@@ -237,6 +250,11 @@ def _origin(folder: Path, step: int, values: Mapping[str, Any]) -> Origin:
             return Origin(path, read(path), skipped)
         except ConfigError as error:
             skipped.append(str(error))
+    if since:
+        raise ConfigError(
+            f"step={step}: there is no checkpoint of {folder} from step {since} on, after which the run went on with "
+            "another config, up to it; checkpoint.keep_last and keep_every say how many stay"
+        )
     begun = values.get("resume")
     if begun not in (None, "auto"):
         raise ConfigError(

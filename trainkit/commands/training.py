@@ -15,7 +15,7 @@ from torch import nn
 
 from trainkit.checkpoint.weights import hinted
 from trainkit.commands import run_folder
-from trainkit.commands.going_on import changed, config_of, go_on, loaded_before, origin_of, set_aside
+from trainkit.commands.going_on import changed, config_of, configs_before, go_on, loaded_before, origin_of, set_aside
 from trainkit.commands.report import Report, again, banner, final_table, model_table
 from trainkit.commands.run_dir import possible
 from trainkit.commands.trial import require_fitting
@@ -116,7 +116,9 @@ def train(
                 run_folder.withdraw(parts.run_dir, there)
             raise
         trainer.looked_at = starts
-        trainer.store.about |= {"config": json.dumps(values), "command": run_folder.command("train", overrides)}
+        told = json.dumps(values)
+        trainer.store.about |= {"config": told, "command": run_folder.command("train", overrides)}
+        trainer.store.about |= {"earlier": earlier} if (earlier := configs_before(origin, told)) else {}
         trainer.store.about |= {"weights": json.dumps(loaded)} if loaded else {}
         report = Report(parts.run_dir)
         with report.logging():

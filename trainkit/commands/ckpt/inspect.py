@@ -40,7 +40,7 @@ def _facts(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "counters": state.get("counters"),
         "best": state.get("best"),
         "metrics": state.get("metrics"),
-        "about": {key: value for key, value in about.items() if key != "config"},
+        "about": {key: value for key, value in about.items() if key not in ("config", "earlier")},
         "config": _config(about.get("config")),
         "parts": {name: _weight(part) for name, part in state.items() if isinstance(part, dict) and name != "about"},
     }

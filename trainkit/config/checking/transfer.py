@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from trainkit.config.checking.fields import MISSING, Fields, Unclear, apply
 from trainkit.config.checking.freezing import plan_findings
 from trainkit.config.checking.monitored import kind_of
 from trainkit.config.checking.networks import Network, is_known, network_of, quietly, told_as
+from trainkit.config.composing.recipes import head
 from trainkit.config.paths import at
 from trainkit.config.targets.trusted import Trusted
 from trainkit.errors import ConfigError
@@ -75,7 +77,8 @@ def _weights(fields: Fields, network: Network) -> Iterator[Finding]:
     try:
         source = find_source(str(text) if isinstance(text, int | float) else text)
     except ConfigError as error:
-        yield told_as(fields, "bad-weights", error, KEY)
+        found, first = told_as(fields, "bad-weights", error, KEY), _needed_first(fields)
+        yield replace(found, fix=f"Run first: {first}") if first else found
         return
     if not source.is_here:
         yield _fetched(source)
@@ -95,6 +98,12 @@ def _weights(fields: Fields, network: Network) -> Iterator[Finding]:
         return
     yield from _held(fields, pretrained, network)
     yield from _preprocessing(fields, pretrained, network)
+
+
+def _needed_first(fields: Fields) -> str:
+    """Return the command that makes the weights, where the recipe that names them says so; else nothing."""
+    origin = fields.origins.of(KEY)
+    return head(origin.file).note("First") if origin is not None and origin.file is not None else ""
 
 
 def _held(fields: Fields, pretrained: Pretrained, network: Network) -> Iterator[Finding]:
