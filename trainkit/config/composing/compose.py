@@ -143,7 +143,8 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
         message = f"no recipe was given. Recipes: {names}; run such as: python -m trainkit recipe={recipes()[0].name}"
         findings.append(Finding(rule="missing-recipe", severity="error", place="", message=message))
         choices.unsure.add("*")
-    files = _base(choices, start, cached)
+    bases = {} if cached is None else cached
+    files = _base(choices, start, bases)
     origins = Origins()
     for entry in files.entries:
         if entry.name == start.root and start.origin is not None:
@@ -157,7 +158,7 @@ def assemble(line: Line, start: Start = USUAL, cached: dict[Any, Base] | None = 
     if start.laid:
         laid = copy.deepcopy(dict(start.laid))
         config = OmegaConf.create(_laid(OmegaConf.to_container(config, resolve=False), laid, "", origins))
-    return _finished(line, choices, values, files._replace(config=config), origins, findings, start)
+    return _finished(line, choices, values, files._replace(config=config), origins, findings, bases)
 
 
 def _finished(
@@ -167,7 +168,7 @@ def _finished(
     files: Base,
     origins: Origins,
     findings: list[Finding],
-    start: Start,
+    bases: dict[Any, Base],
 ) -> Composed:
     read = " ".join(parsed.text for parsed in values)
     setter = Setter(files.config, origins, choices.groups, partial(other_options, files, choices), read, choices.unsure)
@@ -181,7 +182,7 @@ def _finished(
     findings += [*unresolved, *(finding_of_slip(slip, _cure(slip.cure, setter)) for slip in line.slips)]
     project = [path.parent for path in choices.folders] + [path.parent for path in choices.given.values()]
     alone = [parsed.text for parsed in read_overrides(line, []) if parsed.key == "recipe"]
-    of_recipe = partial(_alone, alone, line.config_dir) if alone else (lambda: None)
+    of_recipe = partial(_alone, alone, line.config_dir, bases) if alone else (lambda: None)
     return Composed(
         config=config,
         origins=origins,
@@ -201,8 +202,8 @@ def _names_target(parsed: Parsed, whole: set[str]) -> bool:
     return leaf == "_target_" and parent not in whole
 
 
-def _alone(overrides: list[str], config_dir: str | None) -> dict[str, Any]:
-    return composed(overrides, config_dir).plain
+def _alone(overrides: list[str], config_dir: str | None, bases: dict[Any, Base]) -> dict[str, Any]:
+    return assemble(_line(overrides, config_dir), cached=bases).plain
 
 
 def _line(line: Line | Sequence[str], config_dir: str | Path | None) -> Line:
@@ -247,18 +248,17 @@ def _cure(cure: str, setter: Setter) -> str:
 # ---------------------------------------------------------------------- files
 
 
-def _base(choices: Choices, start: Start, cached: dict[Any, Base] | None) -> Base:
+def _base(choices: Choices, start: Start, cached: dict[Any, Base]) -> Base:
     """Compose the files; where one is wrong, find it, and compose without what led to it."""
     for _ in range(len(choices.overrides) + 2):
         key = (start.root, *choices.overrides, *map(str, choices.folders))
         try:
-            found = (cached or {}).get(key) or base(choices.overrides, choices.folders, start.root)
+            found = cached.get(key) or base(choices.overrides, choices.folders, start.root)
         except CompositionError as error:
             choices.findings.append(choices.finding_of(error))
             _give_up(choices, error)
             continue
-        if cached is not None:
-            cached[key] = found
+        cached[key] = found
         return found._replace(config=OmegaConf.create(_untyped(found.config)))
     return Base(OmegaConf.create({}), (), {})
 
