@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bases import shared
 
 from trainkit.__main__ import _run
 from trainkit.config.checking.check import check
@@ -290,7 +291,11 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-POOL = {name: [(key, shown(value)) for key, value in leaves(composed([f"recipe={name}"]).plain)] for name in RECIPES}
+def assembled(*line: str) -> Composed:
+    return assemble(read_line(line), cached=BASES)
+
+
+POOL = {name: [(key, shown(value)) for key, value in leaves(assembled(f"recipe={name}").plain)] for name in RECIPES}
 GROUPS = (
     "freeze",
     "model",
@@ -395,7 +400,7 @@ def words(seed: int) -> list[str]:
 
 
 def read(line: list[str]) -> tuple[Composed, list[Finding]]:
-    one = assemble(read_line(line), cached=BASES)
+    one = assembled(*line)
     return one, check(one)
 
 
@@ -471,8 +476,8 @@ def test_what_was_composed_before_does_not_show() -> None:
 
 def test_the_rules_here_hold_for_the_shipped_recipes_and_find_what_is_wrong() -> None:
     for name in RECIPES:
-        assert broken_rules(composed([f"recipe={name}"]).plain) == []
-    config = composed(["recipe=mlp"]).plain
+        assert broken_rules(assembled(f"recipe={name}").plain) == []
+    config = assembled("recipe=mlp").plain
     config["trainer"] |= {"max_epochs": "ten", "max_epoch": 3}
     config["optimizer"]["betas"] = [0.9, 1.0]
     config["freeze"]["rules"] = [{"match": "*", "norm": "evl"}, {"mach": "*"}]
@@ -502,7 +507,8 @@ def runnable() -> list[list[str]]:
 def test_through_the_real_entry_it_runs_or_is_refused(
     line: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code = _run(list(line))
+    with shared():
+        code = _run(list(line))
     told = capsys.readouterr().err
     assert code in (0, 2), told
     assert "Traceback" not in told

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bases import shared
 from hydra.core.config_store import ConfigStore
 from hydra_zen import ZenStore, builds, just, make_config
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -58,7 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, text in FILES.items():
         (folder / "configs" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "configs" / name).write_text(text)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, shared(folder / "configs"):
         patch.chdir(folder)
         patch.syspath_prepend(folder)
         yield folder

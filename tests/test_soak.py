@@ -4,10 +4,11 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from as_module import AS_MODULE
+from warm import Warm
 
 pytestmark = pytest.mark.slow
 
@@ -37,21 +38,14 @@ def splits(**options):
 '''
 
 
-def soak(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def soak(warm: Warm, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What scripts/soak does once .venv is there."""
-    path = os.pathsep.join([str(SCRIPTS), str(folder)])
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "soaking", *arguments],
-        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder)},
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        timeout=110,
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPTS), str(folder)]), "TMPDIR": str(folder)}
+    return warm.run("soaking", *arguments, cwd=folder, env=environment, script=AS_MODULE)
 
 
-def test_four_kills_are_survived_and_told(tmp_path: Path) -> None:
-    run = soak(tmp_path, "--kills", "4", "--seed", "3", "--json", "figures.json")
+def test_four_kills_are_survived_and_told(warm: Warm, tmp_path: Path) -> None:
+    run = soak(warm, tmp_path, "--kills", "4", "--seed", "3", "--json", "figures.json")
     assert run.returncode == 0, run.stdout + run.stderr
     figures = dict(re.findall(r"^(\w+) {2,}(.+)$", run.stdout, re.MULTILINE))
     assert figures.keys() == {"kills", "moments", "checkpoints", "endings", "processes", "seconds"}
@@ -65,11 +59,11 @@ def test_four_kills_are_survived_and_told(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("soak-*"))
 
 
-def test_an_ending_that_differs_is_not_overlooked(tmp_path: Path) -> None:
+def test_an_ending_that_differs_is_not_overlooked(warm: Warm, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     line = ["recipe=mlp", "data.datasets={_target_: broken.splits}", "trainer.max_epochs=30", "test=false"]
     line += ["trusted_packages=[broken]"]  # which lies beside none of the runs
-    run = soak(tmp_path, "--kills", "4", "--seed", "3", *line)
+    run = soak(warm, tmp_path, "--kills", "4", "--seed", "3", *line)
     assert run.returncode == 1, run.stdout + run.stderr
     differing = re.search(r"wrong\n  (.*?): .* differs", run.stdout)
     assert differing is not None, run.stdout
@@ -79,7 +73,7 @@ def test_an_ending_that_differs_is_not_overlooked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--kills", "0"), ("--kills", "many"), ("--flag",)])
-def test_wrong_usage_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    run = soak(tmp_path, *arguments)
+def test_wrong_usage_is_refused(warm: Warm, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    run = soak(warm, tmp_path, *arguments)
     assert run.returncode == 2
     assert "usage: scripts/soak" in run.stderr

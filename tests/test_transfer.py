@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from as_module import AS_MODULE
+from warm import Warm
 
 import trainkit
 from trainkit.__main__ import main
@@ -35,19 +34,31 @@ LACKING = [
 ]
 real_parts = pytest.mark.skipif(bool(LACKING), reason=f"not installed: {', '.join(LACKING)}")
 QUIET = ("callbacks.progress=null", "callbacks.predictions=null", "loggers.tensorboard=null", "trainer.device=cpu")
-SMALL = ("data.size=128", "data.preprocessing.size=[128,128]", "trainer.threads=1")
+SMALL = ("data.size=80", "data.preprocessing.size=[80,80]", "trainer.threads=1")
 FULL = ("recipe=transfer", "trainer.check_val_every_n_epoch=5", *SMALL)
 TINY = ("data.size=64", "data.preprocessing.size=[64,64]", "trainer.threads=1")
 GRADUAL = ("recipe=transfer", "freeze=gradual", "freeze.thaw_every=1ep", "schedule=constant", "test=false", *TINY)
+GRADUAL += ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1")
 
 
-def train(folder: Path, *overrides: str, status: int = 0) -> str:
-    """Run the command line in ``folder`` and return all that it printed."""
-    command = [sys.executable, "-m", "trainkit", *overrides, *QUIET]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path)), "OMP_NUM_THREADS": "1"}
-    process = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
-    assert process.returncode == status, process.stdout + process.stderr
-    return process.stdout + process.stderr
+class Place:
+    """A folder in which command lines run, each in a process of its own."""
+
+    def __init__(self, warm: Warm, folder: Path) -> None:
+        self.warm, self.folder = warm, folder
+
+    def run(self, *arguments: str, script: Path | None = None) -> str:
+        """Run a command line to its end and return all that it printed."""
+        output = self.folder / "output.txt"
+        with output.open("w") as both:
+            process = self.warm.start(*arguments, cwd=self.folder, stdout=both, stderr=both, script=script)
+            code = process.wait(500)
+        assert code == 0, output.read_text()
+        return output.read_text()
+
+    def train(self, *overrides: str) -> str:
+        """Train, and show nothing of it."""
+        return self.run(*overrides, *QUIET)
 
 
 def summary(run: Path) -> dict[str, Any]:
@@ -60,39 +71,34 @@ def weights(run: Path, which: str = "last") -> dict[str, torch.Tensor]:
     return found
 
 
-def records(run: Path, key: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if key in line]
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A folder in which the runs of this file share the photographs and the first trainings."""
-    return tmp_path_factory.mktemp("transfer")
+    return Place(warm, tmp_path_factory.mktemp("transfer"))
 
 
 @pytest.fixture(scope="module")
-def feature_extraction(place: Path) -> Path:
-    train(place, *FULL, "run_dir=frozen")
-    return place / "frozen"
+def feature_extraction(place: Place) -> Path:
+    place.train(*FULL, "run_dir=frozen")
+    return place.folder / "frozen"
 
 
 @pytest.fixture(scope="module")
-def gradual(place: Path) -> Path:
-    """Three epochs, of which the first trains the head alone, and a checkpoint after each."""
-    train(place, *GRADUAL, "run_dir=gradual", "trainer.max_epochs=3", "checkpoint.keep_every=1ep")
-    return place / "gradual"
+def gradual(place: Place) -> Path:
+    """Three epochs of two steps, of which the first trains the head alone, and a checkpoint after each."""
+    place.train(*GRADUAL, "run_dir=gradual", "trainer.max_epochs=3", "checkpoint.keep_every=1ep")
+    return place.folder / "gradual"
 
 
 @real_parts
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_frozen_features_beat_80_percent_and_random_ones_by_30_points(place: Path, feature_extraction: Path) -> None:
+def test_frozen_features_beat_80_percent_and_random_ones_by_30_points(place: Place, feature_extraction: Path) -> None:
     """Measured on 10 other splits of 160 pixels: 0.77 to 0.95; random features 0.32 to 0.52."""
     accuracy = summary(feature_extraction)["metrics"]["test/accuracy"]
     assert accuracy > 0.8
-    train(place, *FULL, "run_dir=random", "weights.source=null")
-    assert summary(place / "random")["metrics"]["test/accuracy"] < accuracy - 0.3
+    place.train(*FULL, "run_dir=random", "weights.source=null")
+    assert summary(place.folder / "random")["metrics"]["test/accuracy"] < accuracy - 0.3
 
 
 @real_parts
@@ -116,15 +122,16 @@ def test_the_frozen_backbone_is_that_of_the_file_bit_for_bit(feature_extraction:
 @real_parts
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_discriminative_rates_go_on_from_the_trained_head(place: Path, feature_extraction: Path) -> None:
+def test_discriminative_rates_go_on_from_the_trained_head(place: Place, feature_extraction: Path) -> None:
     """All weights of the run before, its head too, at rates that fall from the head to the stem."""
     run = ("recipe=transfer", "freeze=discriminative", "optimizer.lr=3e-4", "trainer.max_epochs=2", *SMALL)
     begins = ("weights.source=frozen", "weights.by_position=false")
-    train(place, *run, *begins, "freeze.rules=[{match: '*', lr_decay: 0.75, norm: eval}]", "run_dir=fine")
+    place.train(*run, *begins, "freeze.rules=[{match: '*', lr_decay: 0.75, norm: eval}]", "run_dir=fine")
     accuracy = summary(feature_extraction)["metrics"]["test/accuracy"]
-    assert summary(place / "fine")["weights"]["heads_loaded"] == ["classifier"]
-    assert summary(place / "fine")["metrics"]["test/accuracy"] > accuracy - 0.1  # 4 of 40 images
-    before, after = weights(feature_extraction, "best"), weights(place / "fine")
+    fine = place.folder / "fine"
+    assert summary(fine)["weights"]["heads_loaded"] == ["classifier"]
+    assert summary(fine)["metrics"]["test/accuracy"] > accuracy - 0.1  # 4 of 40 images
+    before, after = weights(feature_extraction, "best"), weights(fine)
     change = {
         name: (after[name] - before[name]).abs().mean().item()
         for name in ("conv_stem.weight", "conv_head.weight", "classifier.weight")
@@ -152,11 +159,11 @@ def test_gradual_unfreezing_follows_its_timetable(gradual: Path) -> None:
 @real_parts
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_frozen_run_that_is_stopped_goes_on_as_if_it_had_not_been(place: Path, gradual: Path) -> None:
-    train(place, *GRADUAL, "run_dir=halves", "trainer.max_epochs=3", "trainer.max_steps=6")
-    output = train(place, "resume=halves", "run_dir=halves", "trainer.max_steps=null")
+def test_a_frozen_run_that_is_stopped_goes_on_as_if_it_had_not_been(place: Place, gradual: Path) -> None:
+    place.train(*GRADUAL, "run_dir=halves", "trainer.max_epochs=3", "trainer.max_steps=3")
+    output = place.train("resume=halves", "run_dir=halves", "trainer.max_steps=null")
     assert "resumed from" in output
-    whole, halves = weights(gradual), weights(place / "halves")
+    whole, halves = weights(gradual), weights(place.folder / "halves")
     assert all(torch.equal(value, halves[name]) for name, value in whole.items())
 
 
@@ -174,14 +181,14 @@ def test_a_frozen_run_that_is_stopped_goes_on_as_if_it_had_not_been(place: Path,
     ],
 )
 def test_wrong_plans_are_refused_in_a_line(
-    place: Path,
+    place: Place,
     feature_extraction: Path,
     overrides: list[str],
     told: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(place.folder)
     with pytest.raises(SystemExit) as ended:
         main(["check", "recipe=transfer", *overrides, *SMALL])
     output = "".join(capsys.readouterr())
@@ -191,52 +198,50 @@ def test_wrong_plans_are_refused_in_a_line(
 
 
 @pytest.fixture(scope="module")
-def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lora(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A folder with a network that knows the digits 0 to 4, and adapters for 5 to 9."""
-    folder = tmp_path_factory.mktemp("lora")
-    train(folder, "recipe=cnn", "run_dir=runs/low_digits", "data.datasets.only=[0,1,2,3,4]", "data.classes=5")
-    train(folder, "recipe=lora", "run_dir=lora")
-    return folder
+    place = Place(warm, tmp_path_factory.mktemp("lora"))
+    five = ("data.datasets.only=[0,1,2,3,4]", "data.classes=5")
+    place.train("recipe=cnn", "run_dir=runs/low_digits", *five, "trainer.max_epochs=6")
+    place.train("recipe=lora", "run_dir=lora")
+    return place
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_lora_learns_new_digits_with_its_adapters_and_a_new_head_alone(lora: Path) -> None:
+def test_lora_learns_new_digits_with_its_adapters_and_a_new_head_alone(lora: Place) -> None:
     """Its file expects 0.980; the head alone reaches 0.65."""
-    assert summary(lora / "lora")["metrics"]["test/accuracy"] > 0.93
-    assert summary(lora / "lora")["weights"]["heads_made_anew"] == ["head.linear"]  # it fits, of other classes
-    before, after = weights(lora / "runs" / "low_digits", "best"), weights(lora / "lora")
+    run = lora.folder / "lora"
+    assert summary(run)["metrics"]["test/accuracy"] > 0.93
+    assert summary(run)["weights"]["heads_made_anew"] == ["head.linear"]  # it fits, of other classes
+    before, after = weights(lora.folder / "runs" / "low_digits", "best"), weights(run)
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved == {"head.linear.weight", "head.linear.bias"}
 
 
 @pytest.mark.slow
-def test_the_adapters_of_a_run_are_merged_into_a_plain_network(lora: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "trainkit.recipes.adapters", "lora", "plain.pt"],
-        cwd=lora,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, sys.path))},
-        check=True,
-    )
+def test_the_adapters_of_a_run_are_merged_into_a_plain_network(lora: Place) -> None:
+    lora.run("trainkit.recipes.adapters", "lora", "plain.pt", script=AS_MODULE)
     plain = CNN(1, 5, channels=(16, 32), dropout=0.2)
-    plain.load_state_dict(torch.load(lora / "plain.pt", weights_only=True))
+    plain.load_state_dict(torch.load(lora.folder / "plain.pt", weights_only=True))
 
 
 @pytest.fixture(scope="module")
-def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def distilled(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A folder with a CNN that knows the digits, and an MLP that learned them from its scores."""
-    folder = tmp_path_factory.mktemp("distillation")
-    train(folder, "recipe=cnn", "run_dir=runs/teacher")
-    train(folder, "recipe=distillation", "run_dir=student")
-    return folder
+    place = Place(warm, tmp_path_factory.mktemp("distillation"))
+    place.train("recipe=cnn", "run_dir=runs/teacher")
+    place.train("recipe=distillation", "run_dir=student")
+    return place
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_distillation_needs_no_labels(distilled: Path) -> None:
+def test_distillation_needs_no_labels(distilled: Place) -> None:
     """Its file expects 0.987, from the teacher's scores alone."""
-    assert summary(distilled / "student")["metrics"]["test/accuracy"] > 0.96
-    assert not any("teacher" in name for name in weights(distilled / "student"))
+    student = distilled.folder / "student"
+    assert summary(student)["metrics"]["test/accuracy"] > 0.96
+    assert not any("teacher" in name for name in weights(student))
 
 
 @pytest.mark.slow
@@ -244,5 +249,5 @@ def test_distillation_needs_no_labels(distilled: Path) -> None:
 def test_a_training_that_begins_with_a_run_is_not_suspected(
     recipe: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(request.getfixturevalue({"lora": "lora", "distillation": "distilled"}[recipe]))
+    monkeypatch.chdir(request.getfixturevalue({"lora": "lora", "distillation": "distilled"}[recipe]).folder)
     assert [str(finding) for finding in trainkit.check(recipe)] == []

@@ -5,16 +5,16 @@ must say is told by what a person needs, as a pattern; none of it stands in the 
 """
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from bases import shared
+from warm import Warm
 
 from trainkit.__main__ import _run
 from trainkit.recipes.models import MLP
@@ -696,6 +696,12 @@ PROCESSES = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _files_are_composed_once() -> Iterator[None]:
+    with shared():
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder that the lines run in; modules in it can be imported, and are forgotten afterwards."""
@@ -749,10 +755,9 @@ def test_a_wrong_line_is_refused(row: tuple[str, ...], folder: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("row", PROCESSES, ids=[row[0] for row in PROCESSES])
-def test_a_wrong_line_is_refused_in_a_process_of_its_own(row: tuple[str, ...], folder: Path) -> None:
+def test_a_wrong_line_is_refused_in_a_process_of_its_own(row: tuple[str, ...], folder: Path, warm: Warm) -> None:
     before = written(folder, row[0])
-    command = [sys.executable, "-B", "-m", "trainkit", *shlex.split(row[0])]
-    done = subprocess.run(command, cwd=folder, env={**os.environ}, text=True, capture_output=True, timeout=100)
+    done = warm.run(*shlex.split(row[0]), cwd=folder)
     require_refused(row, done.returncode, done.stderr)
     assert there(folder) == before
 

@@ -288,6 +288,13 @@ class Project(NamedTuple):
         assert (flag, module) == ("-m", "trainkit")
         return self._ended(self.warm.run(*arguments, cwd=self.folder, env=elsewhere()), 0)
 
+    def printed(self, text: str) -> str:
+        """Run a line that a run has printed, which names the Python of the environment; bash takes it apart."""
+        python, *arguments = run("bash", "-c", f'printf "%s\\0" {text}', cwd=self.folder).split("\0")[:-1]
+        assert python == str(self.bin / "python")
+        assert arguments[:2] == ["-m", "trainkit"]
+        return self._ended(self.warm.run(*arguments[2:], cwd=self.folder, env=elsewhere()), 0)
+
     def _ended(self, done: subprocess.CompletedProcess[str], code: int) -> str:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -349,8 +356,8 @@ def test_the_printed_commands_train_and_test_it(printed: tuple[list[str], str]) 
 @pytest.mark.slow
 def test_what_a_run_prints_goes_on_and_evaluates(project: Project, trained: str) -> None:
     tested = row(trained, "test").split()
-    assert project.shell(row(trained, "evaluate")).split() == tested
-    onward = project.shell(row(trained, "resume") + " trainer.max_epochs=51")
+    assert project.printed(row(trained, "evaluate")).split() == tested
+    onward = project.printed(row(trained, "resume") + " trainer.max_epochs=51")
     assert "completed: max_epochs=51 reached, 765 steps" in row(onward, "ended")
 
 
@@ -358,9 +365,13 @@ def test_what_a_run_prints_goes_on_and_evaluates(project: Project, trained: str)
 def test_it_ends_alike_whether_killed_or_not(project: Project, trained: str) -> None:
     line = (*LINE, "run_dir=runs/cut", "resume=auto")
     saved = project.folder / "runs" / "cut" / "checkpoints" / "last.ckpt"
-    process = subprocess.Popen([project.bin / "trainkit", *line], cwd=project.folder, stdout=subprocess.DEVNULL)
+    with open(os.devnull, "w") as null:
+        script = project.bin / "trainkit"
+        process = project.warm.start(
+            *line, cwd=project.folder, env=elsewhere(), stdout=null, stderr=null, script=script
+        )
     deadline = time.monotonic() + 60
-    while not saved.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not saved.exists() and not process.ended() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -398,18 +409,15 @@ def test_every_command_of_its_readme_works(project: Project, printed: tuple[list
     words = [shlex.split(command, comments=True)[1:] for command in commands]
     known = [shlex.split(command)[1:] for command in printed[0][1:]]
     assert all(words.count(others) == 1 for others in known)
+    done = {}
     for command, arguments in zip(commands, words, strict=True):
-        if arguments in known:
-            continue
-        if command.startswith("python -m trainkit "):
-            project.line(command)
-        else:
-            project.shell(command)
-    assert "A small net tells two spirals apart" in project.shell("my-project --help")
+        if arguments not in known:
+            done[command] = (project.line if command.startswith("python -m trainkit ") else project.shell)(command)
+    assert "A small net tells two spirals apart" in done["my-project --help"]
     (own,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (project.folder / "configs" / "recipe" / "plain.yaml").write_text(own)
-    done = project.shell("my-project recipe=plain run_dir=runs/plain", cwd=project.folder.parent)
-    assert row(done, "recipe") == "plain"
+    said = project.shell("my-project recipe=plain run_dir=runs/plain", cwd=project.folder.parent)
+    assert row(said, "recipe") == "plain"
     assert "SGD" in (project.folder.parent / "runs" / "plain" / "config.yaml").read_text()
     assert result(project.folder.parent / "runs" / "plain")["test/accuracy"] > 0.6
 

@@ -1,15 +1,14 @@
 """``trainkit replay``: steps of runs and autopsies from the command line."""
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm import Warm
 
 from trainkit.callbacks.digests import digest
 from trainkit.callbacks.recorder import read_journal
@@ -40,13 +39,21 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
     return {str(path): (digest(path.read_bytes()), path.stat().st_mtime_ns) for path in files}
 
 
-def program(*arguments: str, folder: Path, said: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "trainkit", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environment, input=said, capture_output=True, text=True, timeout=240, check=False
-    )
+# The warm parent gives a process nothing to read; here its standard input is a file.
+READS = """
+import os, runpy
+
+os.dup2(os.open("said.txt", os.O_RDONLY), 0)
+runpy.run_module("trainkit", run_name="__main__", alter_sys=True)
+"""
+
+
+def program(warm: Warm, *arguments: str, folder: Path, said: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own, to which a person has said something."""
+    script = folder / "reads.py"
+    script.write_text(READS)
+    (folder / "said.txt").write_text(said)
+    return warm.run(*arguments, cwd=folder, script=script)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +160,23 @@ def test_a_step_goes_by_the_config_that_it_was_taken_under(line, tmp_path: Path)
     assert late["start"].endswith("step-00000017.ckpt")
 
 
+def test_steps_before_a_resume_are_rebuilt_although_their_checkpoints_and_config_are_gone(line, tmp_path: Path) -> None:
+    short = ["checkpoint.keep_last=2", "checkpoint.keep_best=1", "trainer.log_every_n_steps=1"]
+    assert line("recipe=mlp", "run_dir=run", "trainer.max_epochs=2", *short).code == 0
+    assert line("resume=run", "run_dir=run", "trainer.max_epochs=5", "optimizer.weight_decay=0.5").code == 0
+    assert line("resume=run", "run_dir=run", "trainer.max_epochs=9").code == 0
+    assert min(json.loads(file.read_text())["step"] for file in Path("run/checkpoints").glob("step-*.json")) > 34
+    early = json.loads(line("replay", "run=run", "step=12", "--json").out)
+    assert (early["start"], early["notes"]) == (None, [])
+    logged = [json.loads(record) for record in Path("run/metrics.jsonl").read_text().splitlines()]
+    (loss,) = [record["train/loss"] for record in logged if record["step"] == 12 and "train/loss" in record]
+    assert early["batches"][0]["loss"] == pytest.approx(loss, rel=1e-6)
+    told = "there is no checkpoint of run from step 34 on, after which the run went on with another config, up to it"
+    answer = line("replay", "run=run", "step=40")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"step=40: {told}" in answer.err
+
+
 def test_what_a_resume_left_behind_is_no_start(line, tmp_path: Path) -> None:
     short = ["recipe=mlp", "run_dir=run", "checkpoint.keep_last=9", "trainer.max_epochs=1"]
     assert line(*short, "checkpoint.every=3st").code == 0
@@ -172,17 +196,17 @@ def test_a_run_that_was_made_in_python_says_where_to_replay_it(line, tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def broken(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a run that failed, and what it said."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "mine_of_replay.py").write_text(MINE)
     model = "model={_target_: mine_of_replay.Net}"
-    done = program("recipe=mlp", model, "run_dir=run", "trainer.max_epochs=1", folder=folder)
+    done = program(warm, "recipe=mlp", model, "run_dir=run", "trainer.max_epochs=1", folder=folder)
     assert done.returncode == 1, done.stderr
     return folder, done.stderr
 
 
-def test_the_message_of_a_failed_run_leads_to_its_replay(broken: tuple[Path, str]) -> None:
+def test_the_message_of_a_failed_run_leads_to_its_replay(warm: Warm, broken: tuple[Path, str]) -> None:
     folder, said = broken
     assert "step 1: the loss is nan; first: inf out of log in log (Log)" in said
     assert "at mine_of_replay.py:7, in forward: return torch.log(x)  # the culprit" in said
@@ -190,19 +214,19 @@ def test_the_message_of_a_failed_run_leads_to_its_replay(broken: tuple[Path, str
     before = contents(folder / "run")
     command = re.search(r"^  replay: python -m trainkit (.*)$", said, re.MULTILINE)
     assert command is not None
-    refused = program(*shlex.split(command[1]), folder=folder)
+    refused = program(warm, *shlex.split(command[1]), folder=folder)
     assert refused.returncode == 2
     assert "trusted_packages=[mine_of_replay]" in refused.stderr
-    done = program(*shlex.split(command[1]), "trusted_packages=[mine_of_replay]", folder=folder)
+    done = program(warm, *shlex.split(command[1]), "trusted_packages=[mine_of_replay]", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "not taken: the loss is nan" in done.stdout
     assert "inf out of log in log (Log)" in done.stdout
     assert contents(folder / "run") == before
 
 
-def test_a_failed_step_of_a_run_is_found_bad_again(broken: tuple[Path, str]) -> None:
+def test_a_failed_step_of_a_run_is_found_bad_again(warm: Warm, broken: tuple[Path, str]) -> None:
     folder, _ = broken
-    done = program("replay", "run=run", "step=1", "trusted_packages=[mine_of_replay]", "--json", folder=folder)
+    done = program(warm, "replay", "run=run", "step=1", "trusted_packages=[mine_of_replay]", "--json", folder=folder)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["autopsy"]["module"], found["autopsy"]["operation"]) == ("log", "log")
@@ -230,10 +254,10 @@ def test_what_the_line_changes_is_said(line, finished: Path) -> None:
 
 
 @pytest.mark.parametrize("what", [["run=run", "step=1"], ["bundle=run/autopsy/step-00000001"]])
-def test_a_debugger_opens_inside_the_objective(broken: tuple[Path, str], what: list[str]) -> None:
+def test_a_debugger_opens_inside_the_objective(warm: Warm, broken: tuple[Path, str], what: list[str]) -> None:
     folder, _ = broken
     said = "p 'here', type(model).__name__, batch[0].shape\nc\n"
-    done = program("replay", *what, "trusted_packages=[mine_of_replay]", "--debug", folder=folder, said=said)
+    done = program(warm, "replay", *what, "trusted_packages=[mine_of_replay]", "--debug", folder=folder, said=said)
     assert done.returncode == 0, done.stderr
     assert "('here', 'Net', torch.Size([64, 1, 8, 8]))" in done.stdout
     assert "objectives.py" in done.stdout

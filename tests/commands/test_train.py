@@ -4,10 +4,12 @@ import json
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from bases import shared
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
@@ -19,6 +21,12 @@ from trainkit.data import Loader
 from trainkit.errors import ConfigError
 
 SHORT = ("trainer.max_epochs=2", "callbacks.predictions=null")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_are_composed_once() -> Iterator[None]:
+    with shared():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ import os
 import random
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy
 import pytest
 import torch
+from as_module import AS_MODULE
 from torch import nn
+from warm import Warm
 
 from trainkit import Loader, Trainer, supervised
 from trainkit.callbacks.digests import attributes, digest, digests, sample_digests
@@ -152,16 +153,26 @@ class Clock(Callback):
         trainer.log({self.name: time.time()})
 '''
 
-# Runs each command line given as JSON in a folder of its own; the processes of the runs are forked from here, where
-# torch is imported and has computed nothing, and run the command line's own main().
+# Runs each command line given as JSON in a folder of its own; it is forked from the warm parent, and the processes of
+# the runs from here, where torch is imported and has computed nothing. They run the command line's own main().
 DRIVER = '''
-import json, os, sys
-
-import torch._dynamo
-import torchinfo
+import json, os, sys, tempfile
 
 import trainkit.__main__
 from trainkit.commands import train, verify_resume
+from trainkit.config.composing import compose
+
+base, bases = compose.base, {}
+
+
+def known(*arguments):
+    """Compose the same files once, here, and not in each process again."""
+    if str(arguments) not in bases:
+        bases[str(arguments)] = base(*arguments)
+    return bases[str(arguments)]
+
+
+compose.base = known
 
 
 def process(command, output):
@@ -187,6 +198,7 @@ def process(command, output):
 
 
 verify_resume._process = process
+tempfile.tempdir = None  # which the warm parent has looked up already: here TMPDIR is another one
 for arguments in json.loads(sys.argv[1]):
     print("ARGUMENTS", json.dumps(arguments), flush=True)
     print("CODE", trainkit.__main__._run(["verify-resume", *arguments]), flush=True)
@@ -202,6 +214,9 @@ defaults:
   - override /schedule: one_cycle
   - override /averaging: ema
 name: mine
+test: false
+callbacks: {predictions: null, progress: null}
+loggers: {tensorboard: null}
 trainer: {max_epochs: 6, log_every_n_steps: 3, threads: 1, gradient_clip_val: 1.0, val_check_interval: 3}
 """
 ROWS = """
@@ -265,18 +280,12 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+def verdicts(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
     """What verify-resume said of each scenario."""
     folder = workplace(tmp_path_factory.mktemp("verify"))
     lines = [[*LINE, *more] for more in SCENARIOS.values()]
-    result = subprocess.run(
-        [sys.executable, "driver.py", json.dumps(lines)],
-        cwd=folder,
-        env=os.environ | {"TMPDIR": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+    environment = os.environ | {"TMPDIR": str(folder)}
+    result = warm.run(json.dumps(lines), cwd=folder, env=environment, script=folder / "driver.py")
     assert result.returncode == 0, result.stderr
     parts = re.findall(r"ARGUMENTS (.*)\n((?:.*\n)*?)CODE (\d+)", result.stdout)
     told = [Verdict(json.loads(arguments), out, int(code)) for arguments, out, code in parts]
@@ -369,40 +378,39 @@ def test_what_came_before_the_difference_is_said_to_be_the_same(verdicts: dict[s
 # ---------------------------------------------------------------------- the command line
 
 
-def command(folder: Path, *arguments: str, temporary: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trainkit", "verify-resume", *arguments],
-        cwd=folder,
-        env=os.environ | {"TMPDIR": str(temporary or folder)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+def command(
+    warm: Warm, folder: Path, *arguments: str, temporary: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run verify-resume, which starts a new interpreter for each process of its runs."""
+    environment = os.environ | {"TMPDIR": str(temporary or folder)}
+    return warm.run("trainkit", "verify-resume", *arguments, cwd=folder, env=environment, script=AS_MODULE)
 
 
-def test_the_real_command_line_with_real_processes(tmp_path: Path) -> None:
+def test_the_real_command_line_with_real_processes(warm: Warm, tmp_path: Path) -> None:
     odd = tmp_path / "it's an odd 'place'"
     odd.mkdir()
-    result = command(workplace(tmp_path), *LINE[:-2], "--kills=1", "--seed=3", callback("Remembers"), temporary=odd)
+    line = (*LINE[:-2], "--kills=1", "--seed=3", callback("Remembers"))
+    result = command(warm, workplace(tmp_path), *line, temporary=odd)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "in spite of 1 kill" in result.stdout
     assert len(re.findall(r"verify-resume: (straight|cut|again) run", result.stderr)) == 4
     assert not list(odd.glob("verify-resume-*"))  # nothing is kept of runs that agree
 
 
-def test_a_recipe_that_fails_says_so_with_its_own_words(tmp_path: Path) -> None:
+def test_a_recipe_that_fails_says_so_with_its_own_words(warm: Warm, tmp_path: Path) -> None:
     place = workplace(tmp_path)
-    result = command(place, *LINE, "optimizer.lr=1e30", "optimizer.betas=[0.0,0.0]")
+    result = command(warm, place, *LINE, "optimizer.lr=1e30", "optimizer.betas=[0.0,0.0]")
     assert result.returncode == 1
     assert "the straight run, process 1: exit code 1" in result.stderr
     assert "the loss is" in result.stderr
     assert "-m trainkit recipe=mine 'loggers={}' optimizer.lr=1e30" in result.stderr
+    assert f"{place}/verify-resume-" in result.stderr  # it was there
     assert not list(place.glob("verify-resume-*"))
 
 
-def test_a_config_that_is_wrong_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_a_config_that_is_wrong_is_refused_before_anything_runs(warm: Warm, tmp_path: Path) -> None:
     place = workplace(tmp_path)
-    result = command(place, *LINE, "model._target_=mine.Nothing")
+    result = command(warm, place, *LINE, "model._target_=mine.Nothing")
     assert result.returncode == 2
     assert "model._target_=mine.Nothing: mine has no Nothing" in result.stderr
     assert "run, process" not in result.stderr

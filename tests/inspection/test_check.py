@@ -205,7 +205,8 @@ def test_what_cannot_be_looked_at_is_told_with_its_cure() -> None:
 
 
 @pytest.mark.parametrize(("width", "deep"), [(16, False), (1800, False), (1800, True)])
-def test_short_trainings_that_are_left_out_are_told(width: int, deep: bool) -> None:
+def test_short_trainings_that_are_left_out_are_told(width: int, deep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainkit.inspection.learning.lessons.SECONDS", 1.0)  # of what else a deep check trains
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
     x = torch.randn(16, 8)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainkit.inspection import Subject, inspect
+from trainkit.inspection.loop import figures
 from trainkit.inspection.passes import FEW, PROBED, steady
 from trainkit.inspection.probes.overlap import _sums, _unordered
 from trainkit.inspection.probes.tables import is_finite
@@ -196,23 +197,36 @@ def test_a_pause_in_the_recorded_step_leaves_no_short_training_out(monkeypatch: 
 class Cycle:
     """Garbage whose collection takes long, as that of a process with millions of objects does."""
 
+    wanted = False  # of the class: a check evaluates with copies of a function and all that it holds
+    collected = 0
+
     def __init__(self) -> None:
         self.own = self
 
     def __del__(self) -> None:
+        Cycle.collected += 1
         end = process_time() + 0.3
         while process_time() < end:
             pass
 
 
 def test_a_collection_of_garbage_is_not_taken_for_a_slow_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainkit.inspection.loop.figures.SECONDS", 0.2)
+    """Garbage comes while the rule of the figures takes the time; the other rules evaluate too, and often."""
+    timed = figures.recorded
+
+    def recorded(*given: Any, **options: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(Cycle, "wanted", True)
+            return timed(*given, **options)
+
+    monkeypatch.setattr(figures, "recorded", recorded)
+    monkeypatch.setattr(figures, "SECONDS", 0.2)
     torch.manual_seed(0)
     x = torch.randn(400, 16)
     train_set, val_set = (TensorDataset(half, (half[:, 0] > 0).long()) for half in x.split(200))
 
     def evaluate(model: nn.Module, data: TensorDataset) -> float:
-        if len(data) == 200:
+        if Cycle.wanted:
             Cycle()
             gc.collect()
         model.eval()
@@ -221,7 +235,8 @@ def test_a_collection_of_garbage_is_not_taken_for_a_slow_evaluation(monkeypatch:
         model.train()
         return right / len(train_set)
 
-    model, callbacks = nn.Linear(16, 2), list(gc.callbacks)
+    model, callbacks, before = nn.Linear(16, 2), list(gc.callbacks), Cycle.collected
     found = inspect(model, loss=nn.CrossEntropyLoss(), train_set=train_set, val_set=val_set, evaluate=evaluate)
+    assert Cycle.collected > before
     assert "evaluates-other-data" in [finding.rule for finding in found]
     assert gc.callbacks == callbacks

@@ -19,7 +19,7 @@ from threading import Timer
 from typing import IO, Any
 
 SERVER = '''
-import atexit, json, os, runpy, signal, socket, sys
+import atexit, json, os, runpy, signal, socket, sys, tempfile
 
 job = code = None
 
@@ -68,6 +68,7 @@ for number, stream in enumerate(streams):
 os.chdir(job["cwd"])
 os.environ.clear()
 os.environ.update(job["env"])
+tempfile.tempdir = None  # of this environment, not of that in which it was looked up before
 if os.environ.get("PYTHONUNBUFFERED"):
     sys.stdout.reconfigure(write_through=True)
     sys.stderr.reconfigure(write_through=True)
