@@ -88,7 +88,7 @@ def test_train_installs_once_and_passes_its_arguments_on(machine: Machine) -> No
 def test_test_adds_its_extra_and_passes_its_arguments_on(machine: Machine) -> None:
     (machine.venv).mkdir()
     machine.run("train")
-    for name in ("chromium", "tuxpaint-stamps-default"):
+    for name in ("chromium", "tuxpaint-stamps-default", "zsh", "fish"):
         (machine.venv / f"{name}.log").touch()  # was tried before
     code, output, _ = machine.run("test", "-k", "one or two")
     assert code == 0

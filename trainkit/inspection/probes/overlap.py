@@ -40,8 +40,8 @@ ALIKE = 0.8
 """Correlation from which two samples of one name are one picture, augmented or not."""
 SEVERAL = 2
 """Features of that kind which are enough."""
-FEW_ROWS, DISCRETE = 64, 16
-"""Samples among which values are counted, and so many of them that are bits, classes or grades."""
+FEW_ROWS, COLUMNS, DISCRETE = 64, 1024, 16
+"""Samples and features among which values are counted, and so many of them that are bits, classes or grades."""
 
 
 def duplicates(subject: Subject) -> Iterator[Finding]:
@@ -206,7 +206,8 @@ def _by_value(subject: Subject) -> tuple[float, str] | None:
     if one is not None and other is not None and one.shape[1] == other.shape[1] and one.is_floating_point():
         if not other.is_floating_point() or not (is_finite(one) and is_finite(other)):
             return None
-        if max(len(rows[:FEW_ROWS].unique()) for rows in (one, other)) <= DISCRETE:
+        spread = slice(None, None, max(one.shape[1] // COLUMNS, 1))
+        if max(len(rows[:FEW_ROWS, spread].unique()) for rows in (one, other)) <= DISCRETE:
             return None  # of bits or grades many are near by nature, and noise would show in the values
         distances = neighbours(one, other)
         for limit in (CLOSE,) if _are_windows(one) else (CLOSE, NEAR):
