@@ -171,6 +171,7 @@ def test_steps_before_a_resume_are_rebuilt_although_their_checkpoints_and_config
     logged = [json.loads(record) for record in Path("run/metrics.jsonl").read_text().splitlines()]
     (loss,) = [record["train/loss"] for record in logged if record["step"] == 12 and "train/loss" in record]
     assert early["batches"][0]["loss"] == pytest.approx(loss, rel=1e-6)
+    assert "earlier" not in json.loads(line("ckpt", "inspect", "run", "--json").out)["about"]
     told = "there is no checkpoint of run from step 34 on, after which the run went on with another config, up to it"
     answer = line("replay", "run=run", "step=40")
     assert (answer.code, answer.out) == (2, "")

@@ -16,6 +16,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import MISSING, OmegaConf
 
 import trainkit
+from trainkit.config.composing import compose as composing
 from trainkit.config.composing import composition
 from trainkit.config.composing.compose import adopt, compose, composed, is_plain_name, plain, read_line, to_yaml
 from trainkit.config.composing.recipes import folder
@@ -742,3 +743,12 @@ def test_the_files_noted_in_composing_are_those_that_hydra_lists_and_are_asked_f
     )  # as with a release that has no such step
     assert composition.base(choices).entries == noted.entries
     assert asked == ["again"]
+
+
+def test_what_a_run_changes_is_told_without_composing_its_files_again(monkeypatch) -> None:
+    asked, inner = [], composing.base
+    monkeypatch.setattr(composing, "base", lambda *given: asked.append(given) or inner(*given))
+    assert composed(["recipe=mlp", "trainer.max_epochs=3"]).changed == {"trainer.max_epochs": (40, 3)}
+    assert len(asked) == 1
+    assert "optimizer" in composed(["recipe=mlp", "optimizer=sgd"]).changed
+    assert len(asked) == 3  # other files than the recipe's

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ from trainkit.config.checking.check import _transfers
 from trainkit.config.checking.crosschecks import cross_findings
 from trainkit.config.checking.fields import Fields
 from trainkit.config.checking.freezing import gate_findings
+from trainkit.config.composing.compose import compose
 from trainkit.config.composing.origins import Origin, Origins
 from trainkit.config.targets.trusted import Trusted
+from trainkit.errors import ConfigError
 from trainkit.findings import Finding
 
 NETWORKS = "trainkit.recipes.networks.torchvision_model"
@@ -698,3 +701,13 @@ def test_the_check_of_a_whole_config_has_it() -> None:
     assert told["weights.source"] == ("error", "bad-weights")
     assert told["head.outputs"] == ("warning", "unfit-head")
     assert [finding["place"] for finding in seen["found"]].count("freeze.rules[1].norm") == 1
+
+
+def test_missing_weights_of_a_recipe_are_told_with_the_run_that_makes_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = "Run first: python -m trainkit recipe=cnn run_dir=runs/low_digits data.datasets.only=[0,1,2,3,4]"
+    with pytest.raises(ConfigError, match=re.escape(first)):
+        compose("lora")
+    with pytest.raises(ConfigError, match="no such file") as refused:
+        compose("lora", "weights.source=runs/other")
+    assert "Run first" not in str(refused.value)

@@ -134,7 +134,10 @@ def test_the_teacher_moves_with_the_objective(weights):
         ({"temperature": 0}, r"objective\.temperature=0: must be above 0"),
         ({"share": 1.5}, r"objective\.share=1\.5: must be from 0 to 1"),
         ({"weights": None}, r"objective\.weights=null: a teacher must have learnt"),
-        ({"weights": "nowhere"}, r"^objective\.weights=nowhere: no checkpoint there.*trained before"),
+        (
+            {"weights": "nowhere"},
+            r"^objective\.weights=nowhere: no checkpoint there.*before \(python -m trainkit help distillation\)",
+        ),
         ({"loss": nn.CrossEntropyLoss(weight=torch.ones(4))}, r"objective\.loss \(CrossEntropyLoss\): must be"),
         ({"loss": nn.CrossEntropyLoss(ignore_index=0)}, r"objective\.loss \(CrossEntropyLoss\): must be"),
         ({"loss": nn.MSELoss()}, r"objective\.loss \(MSELoss\): must be"),

@@ -110,7 +110,7 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
         except Exception:  # noqa: BLE001 - the user's own code; first_step tells what fails
             return None
         finally:
-            spent_before += [min(spent, default=0.0)] * len(spent)  # a pause for garbage or an import is no step's own
+            spent_before += [min(spent, default=0.0)] * len(spent)  # an import is no step's own
         finite = all(math.isfinite(value) for value in losses) and _finite(model)
         if finite and len(losses) < steps:
             return None
@@ -119,7 +119,7 @@ def trained(subject: Subject, steps: int, *, factor: float = 1.0, quiet_mode: bo
 
 
 def _again(subject: Subject) -> float:
-    """Return the CPU seconds of one more step, not recorded: the first one may have paused for garbage or imports."""
+    """Return the CPU seconds of one more step, not recorded: the first one may have waited for imports."""
     if subject.is_slow:
         return subject.trace.seconds
     with _parts(subject) as (scratch, step):
